@@ -1,4 +1,4 @@
-"""What every test starts from: one torch thread, fixed seeds, checked annotations, and where the real recordings are."""
+"""What every test starts from: one torch thread, fixed seeds, checked annotations, the place of real recordings."""
 
 import ctypes.util
 import os

@@ -40,7 +40,11 @@ def test_the_library_never_prints(repository: Path) -> None:
             name = path.relative_to(repository)
             if name.parts[:2] in (("worldjepa", "commands"), ("worldjepa", "cli.py")):
                 continue
-            found += [f"{name}:{n}" for n, line in enumerate(path.read_text().splitlines(), 1) if line.lstrip().startswith("print(")]
+            found += [
+                f"{name}:{n}"
+                for n, line in enumerate(path.read_text().splitlines(), 1)
+                if line.lstrip().startswith("print(")
+            ]
     assert found == []
 
 
