@@ -1,0 +1,88 @@
+"""Scripted experts with the Policy protocol of worldjepa: ``reset(done)``, ``act(obs) -> [B, A]``."""
+
+import zlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+Law = Callable[[dict[str, np.ndarray]], np.ndarray]
+"""Observations by key [B, ...] -> actions [B, A] within [low, high]."""
+
+
+class Expert:
+    """A memoryless feedback law as a policy, with optional Gaussian action noise for diverse demonstrations.
+
+    The noise of an episode is drawn from a generator seeded by ``seed`` and the episode's first observation, so it
+    does not depend on how many environments run side by side. It is part of the action returned (and recorded).
+
+    Args:
+        law: observations by key, each [B, ...] -> actions [B, A].
+        low, high: bounds of the action, each axis.
+        noise: standard deviation, as a part of half the action's range; 0 for the expert itself.
+        seed: of the noise.
+    """
+
+    def __init__(self, law: Law, *, low: float = -1.0, high: float = 1.0, noise: float = 0.0, seed: int = 0) -> None:
+        if noise < 0.0:
+            raise ValueError(f"noise must be at least 0, not {noise}")
+        self._law = law
+        self._low, self._high = low, high
+        self._noise, self._seed = noise, seed
+        self._generators: list[np.random.Generator | None] = []
+
+    def reset(self, done: Tensor) -> None:
+        """Begin new episodes in the rows where ``done`` [B] is True."""
+        if len(self._generators) != len(done):
+            self._generators = [None] * len(done)
+        for row in torch.nonzero(done).flatten().tolist():
+            self._generators[row] = None
+
+    def act(self, obs: TensorDict) -> Tensor:
+        """Actions [B, A] float32 for observations [B] (state keys; images are not looked at)."""
+        arrays = dict(_flat(obs))
+        action = self._law(arrays)
+        if self._noise:
+            action = action + self._draw(arrays, action.shape)
+        return torch.from_numpy(np.clip(action, self._low, self._high).astype(np.float32))
+
+    def _draw(self, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        if len(self._generators) != shape[0]:
+            raise ValueError(f"reset(done) was called for {len(self._generators)} environments, act for {shape[0]}")
+        noise = np.empty(shape)
+        for row, generator in enumerate(self._generators):
+            if generator is None:
+                start = zlib.crc32(b"".join(arrays[key][row].tobytes() for key in sorted(arrays)))
+                generator = self._generators[row] = np.random.default_rng([self._seed, start])
+            noise[row] = generator.normal(size=shape[1:])
+        return noise * self._noise * (self._high - self._low) / 2
+
+
+def _flat(obs: TensorDict) -> Iterator[tuple[str, np.ndarray]]:
+    """Each key of ``obs`` joined by "/", with its values: floats as float64; images left out."""
+    for key, value in obs.items(include_nested=True, leaves_only=True):
+        if isinstance(value, Tensor) and value.dtype != torch.uint8:
+            yield key if isinstance(key, str) else "/".join(key), value.detach().cpu().double().numpy()
+
+
+def expert(env_id: str, *, noise: float = 0.0, seed: int = 0):
+    """The scripted expert of an environment.
+
+    Args:
+        env_id: "worldjepa/Push-v0", "worldjepa/Reach-v0" or "worldjepa/MetaWorld-<task>-v0".
+        noise: standard deviation of recorded action noise, as a part of half the action's range.
+        seed: of the noise.
+
+    Returns:
+        An object with the Policy protocol of worldjepa.
+
+    Raises:
+        ValueError: no expert for ``env_id``; names those that exist.
+    """
+    if env_id == "worldjepa/Push-v0":
+        from worldjepa_envs.push_expert import push_action
+
+        return Expert(push_action, noise=noise, seed=seed)
+    raise ValueError(f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0")

@@ -1,0 +1,152 @@
+"""A Gymnasium environment on a small MuJoCo model: what Push and Reach have in common."""
+
+# The C module of mujoco has no stubs:
+# pyright: reportAttributeAccessIssue=false
+
+from typing import Any, Literal
+
+from worldjepa_envs import rendering  # isort: skip  (chooses the OpenGL backend before mujoco is imported)
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium import spaces
+
+ObsType = Literal["state", "pixels", "state+pixels"]
+
+
+class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray]):
+    """Steps a model at a control rate and turns it into observations, info and images.
+
+    A task supplies ``_place`` (a start), ``_command`` (action to controls), ``_parts`` (the state observation),
+    ``_error`` (distance from the goal, 0 = there) and ``_solved``.
+
+    Info of every reset and step: ``is_success`` (bool) and ``score`` (1 - error / error at the start, clipped to
+    [0, 1]). Reward: the increase of the score, plus 1 on success; so a return is the last score (+ 1 if solved).
+
+    Args:
+        xml: MJCF; must have a camera "camera".
+        parts: observation key -> (low, high) bounds of each state part, one number per dimension.
+        action_dim: size of the action, each in [-1, 1].
+        num_substeps: physics steps per action.
+        obs_type: "state" (the parts), "pixels" ("image" alone) or "state+pixels" (both).
+        image_size: rows and columns of "image" (uint8 HWC).
+        render_mode: None or "rgb_array".
+        render_size: rows and columns of ``render()``.
+        terminate_on_success: end the episode at the first solved step; else it runs to its time limit.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in gymnasium.Env)
+
+    def __init__(
+        self,
+        *,
+        xml: str,
+        parts: dict[str, tuple[list[float], list[float]]],
+        action_dim: int,
+        num_substeps: int,
+        obs_type: ObsType,
+        image_size: int,
+        render_mode: str | None,
+        render_size: int,
+        terminate_on_success: bool,
+    ) -> None:
+        if obs_type not in ("state", "pixels", "state+pixels"):
+            raise ValueError(f'obs_type must be "state", "pixels" or "state+pixels", not {obs_type!r}')
+        if image_size < 1 or render_size < 1:
+            raise ValueError(f"image_size and render_size must be at least 1, not {image_size} and {render_size}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f'render_mode must be None or "rgb_array", not {render_mode!r}')
+        self.model = mujoco.MjModel.from_xml_string(xml)
+        self.data = mujoco.MjData(self.model)
+        self.obs_type = obs_type
+        self.render_mode = render_mode
+        self._num_substeps = num_substeps
+        self._image_size, self._render_size = image_size, render_size
+        self._terminate_on_success = terminate_on_success
+        self._cameras: dict[int, rendering.Camera] = {}
+        self._first_error = self._score = 0.0
+        self.action_space = spaces.Box(-1.0, 1.0, (action_dim,), np.float32)
+        space: dict[str, spaces.Space] = {}
+        if obs_type != "pixels":
+            space = {
+                k: spaces.Box(np.array(low, np.float32), np.array(high, np.float32)) for k, (low, high) in parts.items()
+            }
+        if obs_type != "state":
+            space["image"] = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        self.observation_space = spaces.Dict(space)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, np.ndarray], dict]:
+        """Start an episode, never one that is already solved.
+
+        Args:
+            seed: seeds the episode's randomness.
+            options: {"state": numbers} starts from that state (see the task) instead of a random one.
+        """
+        super().reset(seed=seed)
+        mujoco.mj_resetData(self.model, self.data)
+        state = (options or {}).get("state")
+        self._place(None if state is None else np.asarray(state, np.float64))
+        mujoco.mj_forward(self.model, self.data)
+        self._first_error = max(self._error(), 1e-6)
+        self._score = self._progress()
+        return self._observe(), {"is_success": self._solved(), "score": self._score}
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict]:
+        """Apply an action, clipped to [-1, 1], for one control period."""
+        action = np.asarray(action, np.float64)
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise ValueError(f"action must be finite with shape {self.action_space.shape}, got {action!r}")
+        self._command(np.clip(action, -1.0, 1.0))
+        mujoco.mj_step(self.model, self.data, nstep=self._num_substeps)
+        solved, before = self._solved(), self._score
+        self._score = self._progress()
+        reward = self._score - before + float(solved)
+        info = {"is_success": solved, "score": self._score}
+        return self._observe(), reward, solved and self._terminate_on_success, False, info
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """An image [render_size, render_size, 3] uint8, or None without a render mode."""
+        return None if self.render_mode is None else self._frame(self._render_size)
+
+    def close(self) -> None:
+        """Free the OpenGL contexts."""
+        for camera in self._cameras.values():
+            camera.close()
+        self._cameras.clear()
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        obs: dict[str, np.ndarray] = {}
+        if self.obs_type != "pixels":
+            obs = {key: np.array(value, np.float32) for key, value in self._parts().items()}
+        if self.obs_type != "state":
+            obs["image"] = self._frame(self._image_size)
+        return obs
+
+    def _frame(self, size: int) -> np.ndarray:
+        if size not in self._cameras:
+            self._cameras[size] = rendering.Camera(self.model, size, size, "camera")
+        return self._cameras[size].frame(self.data)
+
+    def _progress(self) -> float:
+        return min(max(1.0 - self._error() / self._first_error, 0.0), 1.0)
+
+    def _place(self, state: np.ndarray | None) -> None:
+        """Set ``qpos``: from ``state``, or randomly with ``self.np_random``."""
+        raise NotImplementedError
+
+    def _command(self, action: np.ndarray) -> None:
+        """Set ``ctrl`` from an action in [-1, 1]."""
+        raise NotImplementedError
+
+    def _parts(self) -> dict[str, Any]:
+        """The state observation, by key."""
+        raise NotImplementedError
+
+    def _error(self) -> float:
+        """Distance from the goal in metres (angles weighted), 0 = there."""
+        raise NotImplementedError
+
+    def _solved(self) -> bool:
+        """Whether the task is solved now."""
+        raise NotImplementedError
