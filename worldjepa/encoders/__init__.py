@@ -1,0 +1,8 @@
+"""Encoders: views to latents [B, T, N, D]."""
+
+from worldjepa.encoders.cnn import ImageEncoder, ResNet
+from worldjepa.encoders.fuse import FusedEncoder
+from worldjepa.encoders.mlp import StateEncoder
+from worldjepa.encoders.vit import ViT
+
+__all__ = ["FusedEncoder", "ImageEncoder", "ResNet", "StateEncoder", "ViT"]

@@ -1,5 +1,6 @@
 """The action chunk: the policy's loss and its head (ACT, arXiv 2304.13705; ACT-JEPA, arXiv 2501.14622, L_action)."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -64,7 +65,7 @@ class MLPChunk(nn.Module):
         super().__init__()
         self.chunk = chunk
         widths = [in_dim, *hidden]
-        layers = [m for i, o in zip(widths[:-1], widths[1:]) for m in (nn.Linear(i, o), nn.ReLU())]
+        layers = [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), nn.ReLU())]
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], chunk * action_dim))
 
     def forward(self, context: Float[Tensor, "b tc nc d"]) -> Float[Tensor, "b chunk a"]:

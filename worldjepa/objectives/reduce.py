@@ -1,8 +1,8 @@
 """Means that two processes compute as one would: numerators and denominators are global.
 
-DistributedDataParallel averages gradients over processes. If each process divides its own sum by its own number of valid
-elements, processes with much padding count too much. Here every process divides by the *global* count and multiplies by
-the number of processes, so that the average of the gradients is the gradient of the single-process loss.
+DistributedDataParallel averages gradients over processes. If each process divides its own sum by its own number of
+valid elements, processes with much padding count too much. Here every process divides by the *global* count and
+multiplies by the number of processes: the average of the gradients is then the gradient of the single-process loss.
 """
 
 import torch

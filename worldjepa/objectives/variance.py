@@ -47,7 +47,9 @@ class VarianceCovariance(nn.Module):
         """Returns {"variance": scalar, "covariance": scalar}. ``batch`` is not read."""
         latents = prediction.context if self.of == "context" else prediction.predicted
         if latents is None:
-            raise ValueError("VarianceCovariance of predicted latents needs a model with a predictor; this one has none")
+            raise ValueError(
+                "VarianceCovariance of predicted latents needs a model with a predictor; this one has none"
+            )
         rows = gather_rows(latents.flatten(0, -2))
         if rows.shape[0] < 2:
             raise ValueError(f"variance needs at least 2 latent vectors over all processes, got {rows.shape[0]}")

@@ -1,0 +1,7 @@
+"""One file per published system; `RECIPES` names them."""
+
+from worldjepa.recipes import act_jepa, bc
+from worldjepa.recipes.pretrained import from_pretrained, push_to_hub, save_pretrained
+from worldjepa.recipes.table import RECIPES, make_learner, recipe
+
+__all__ = ["RECIPES", "act_jepa", "bc", "from_pretrained", "make_learner", "push_to_hub", "recipe", "save_pretrained"]

@@ -1,0 +1,43 @@
+"""Which observation keys a policy reads, and what windows of data a recipe needs."""
+
+import math
+from dataclasses import dataclass
+
+from worldjepa.types import DataSpec
+
+
+@dataclass(frozen=True)
+class Window:
+    """The windows of data that a recipe is trained on."""
+
+    history: int
+    """Frames up to and including the present."""
+    horizon: int
+    """Transitions after the present."""
+    image_frames: int
+    """Frames for which images are loaded, from the first on."""
+    keys: tuple[str, ...]
+    """Observation keys to load."""
+
+
+def resolve_states(wanted: tuple[str, ...], spec: DataSpec) -> tuple[str, ...]:
+    """``wanted``, or all state keys of the data if it is empty; checked."""
+    states = wanted or tuple(k for k, v in spec.obs.items() if v.kind == "state")
+    check_keys(states, "state", spec)
+    return states
+
+
+def check_keys(keys: tuple[str, ...], kind: str, spec: DataSpec) -> None:
+    """Raises ValueError where a key is not in the data or of another kind ("state" or "image")."""
+    for key in keys:
+        if key not in spec.obs:
+            raise ValueError(f"the data has no observation {key!r}; it has {sorted(spec.obs)}")
+        if spec.obs[key].kind != kind:
+            raise ValueError(
+                f"observation {key!r} is of kind {spec.obs[key].kind}, the configuration uses it as {kind}"
+            )
+
+
+def sizes(keys: tuple[str, ...], spec: DataSpec) -> dict[str, int]:
+    """Number of values of each key."""
+    return {key: math.prod(spec.obs[key].shape) for key in keys}

@@ -1,0 +1,104 @@
+"""The recipe table: what the command line and checkpoints mean by a name."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from worldjepa.jepa import JEPA
+from worldjepa.learner import Learner, Origin
+from worldjepa.normalize import HasStatistics, Normalizer
+from worldjepa.objectives import Sum
+from worldjepa.recipes import act_jepa, bc
+from worldjepa.recipes.keys import Window
+from worldjepa.types import DataSpec
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A published system: its configuration, named presets, and how it is built."""
+
+    config: type
+    presets: Mapping[str, Callable[[], Any]]
+    build: Callable[[Any, DataSpec], tuple[JEPA, Sum]]
+    window: Callable[[Any, DataSpec], Window]
+
+
+def _without_jepa(preset: Callable[[], act_jepa.Config]) -> Callable[[], act_jepa.Config]:
+    return lambda: act_jepa.act(preset())
+
+
+RECIPES: dict[str, Recipe] = {
+    "act_jepa": Recipe(
+        act_jepa.Config, {"paper": act_jepa.paper, "small": act_jepa.small}, act_jepa.build, act_jepa.window
+    ),
+    "act": Recipe(
+        act_jepa.Config,
+        {"paper": _without_jepa(act_jepa.paper), "small": _without_jepa(act_jepa.small)},
+        act_jepa.build,
+        act_jepa.window,
+    ),
+    "bc": Recipe(bc.Config, {"small": bc.Config}, bc.build, bc.window),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; there are {sorted(RECIPES)}")
+    return RECIPES[name]
+
+
+def config_from_json(name: str, values: Mapping[str, Any]) -> Any:
+    """The frozen Config of a recipe from JSON values, lists made tuples.
+
+    Raises:
+        ValueError: fields the recipe does not have.
+    """
+    kind = recipe(name).config
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"recipe {name!r} has no fields {unknown}; it has {sorted(known)}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def config_to_json(config: Any) -> dict[str, Any]:
+    """JSON values of a Config."""
+    return json.loads(json.dumps(asdict(config)))
+
+
+def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str, HasStatistics] | None) -> Learner:
+    """A fresh learner with the statistics of its training episodes inside.
+
+    Args:
+        name: of the recipe.
+        config: the recipe's Config.
+        spec: of the data.
+        statistics: by observation key and "action", of the training episodes. None: they are loaded afterwards (a
+            checkpoint's); until then everything is NaN.
+
+    Raises:
+        ValueError: statistics of a needed key are missing.
+    """
+    part = recipe(name)
+    if name == "act" and getattr(config, "jepa_weight", 0.0) != 0.0:
+        config = replace(config, jepa_weight=0.0)
+    keys = [k for k in part.window(config, spec).keys if spec.obs[k].kind == "state"]
+    model, objective = part.build(config, spec)
+    if statistics is None:
+        shapes = {**{k: spec.obs[k].shape for k in keys}, "action": (spec.action_dim,)}
+        normalizer = Normalizer.empty(shapes)
+    else:
+        missing = [k for k in [*keys, "action"] if k not in statistics]
+        if missing:
+            raise ValueError(
+                f"normalisation statistics of {missing} are missing; there are some for {sorted(statistics)}"
+            )
+        wanted = {k: statistics[k] for k in [*keys, "action"]}
+        normalizer = Normalizer(wanted, mode=config.normalization)
+    return Learner(normalizer, model, objective, Origin(name, config, spec))

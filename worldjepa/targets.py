@@ -1,0 +1,152 @@
+"""Targets: encoders of what must be predicted, and how they follow the online encoder."""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from worldjepa.types import Encoder
+
+
+def linear_momentum(start: float, end: float, num_steps: int) -> Callable[[int], float]:
+    """Momentum that rises linearly over training (ACT-JEPA: 0.996 to 1)."""
+    for value in (start, end):
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"momentum must lie in [0, 1], got {value}")
+    return lambda step: start + (end - start) * min(step / num_steps, 1.0)
+
+
+class EMATarget(nn.Module):
+    """A slowly moving average of the online encoder: ``m * target + (1 - m) * online`` after each optimiser step.
+
+    Always in eval mode and without gradients. Floating-point buffers (batch-norm statistics) are averaged too; integer
+    buffers are copied.
+
+    Args:
+        online: the encoder to follow; kept by reference, not as a submodule.
+        momentum: m in [0, 1], or a function of the step.
+        tie: names of parameters that are copied instead of averaged (AD-L-JEPA's empty token).
+
+    Raises:
+        ValueError: a momentum outside [0, 1] or a tied name that does not exist.
+    """
+
+    def __init__(
+        self, online: nn.Module, momentum: float | Callable[[int], float] = 0.996, *, tie: tuple[str, ...] = ()
+    ):
+        super().__init__()
+        if not callable(momentum) and not 0.0 <= momentum <= 1.0:
+            raise ValueError(f"momentum must lie in [0, 1], got {momentum}")
+        names = {name for name, _ in online.named_parameters()}
+        if not set(tie) <= names:
+            raise ValueError(f"cannot tie {sorted(set(tie) - names)}: the encoder has no such parameters")
+        self._online = (online,)  # in a tuple, so that it is no submodule and its weights are not saved twice
+        self.encoder = copy.deepcopy(online).eval().requires_grad_(False)
+        self.momentum = momentum
+        self.tie = tie
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of a step."""
+        return self.encoder.num_tokens  # pyright: ignore[reportReturnType]
+
+    @property
+    def dim(self) -> int:
+        """Latent width."""
+        return self.encoder.dim  # pyright: ignore[reportReturnType]
+
+    def train(self, mode: bool = True) -> "EMATarget":
+        """Stays in eval mode: dropout never reaches the targets."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
+        """Target latents, detached."""
+        with torch.no_grad():
+            return self.encoder(view)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the online encoder; ``step`` counts optimiser steps from 0."""
+        online = self._online[0]
+        m = self.momentum(step) if callable(self.momentum) else self.momentum
+        moving, fixed = _pairs(self.encoder, online, self.tie)
+        if moving:
+            torch._foreach_lerp_([a for a, _ in moving], [b for _, b in moving], 1.0 - m)
+        for a, b in fixed:
+            a.copy_(b)
+
+
+def _pairs(target: nn.Module, online: nn.Module, tie: tuple[str, ...]) -> tuple[list, list]:
+    """(target, online) tensors to average and to copy."""
+    moving, fixed = [], []
+    theirs = dict(online.named_parameters())
+    for name, mine in target.named_parameters():
+        (fixed if name in tie else moving).append((mine, theirs[name].detach()))
+    theirs = dict(online.named_buffers())
+    for name, mine in target.named_buffers():
+        (moving if mine.is_floating_point() else fixed).append((mine, theirs[name]))
+    return moving, fixed
+
+
+class StopGradient(nn.Module):
+    """The online encoder itself, its targets detached (SimSiam; the deep-linear theory)."""
+
+    def __init__(self, online: Encoder):
+        super().__init__()
+        self._online = (online,)
+
+    def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
+        """Target latents, detached."""
+        return self._online[0](view).detach()
+
+    def update(self, step: int) -> None:
+        """Nothing to do: the online encoder is the target."""
+
+
+class Shared(nn.Module):
+    """The online encoder itself; gradients flow through the targets too (LeWorldModel, the concept JEPA)."""
+
+    def __init__(self, online: Encoder):
+        super().__init__()
+        self._online = (online,)
+
+    def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
+        """Target latents, attached."""
+        return self._online[0](view)
+
+    def update(self, step: int) -> None:
+        """Nothing to do: the online encoder is the target."""
+
+
+class Fixed(nn.Module):
+    """A feature map that is not learned: a frozen network, random features, the raw state.
+
+    Args:
+        features: view -> [B, T, N, D].
+    """
+
+    def __init__(self, features: nn.Module | Callable[[TensorDict], Tensor]):
+        super().__init__()
+        if isinstance(features, nn.Module):
+            features.eval().requires_grad_(False)
+        self.features = features
+
+    def train(self, mode: bool = True) -> "Fixed":
+        """Stays in eval mode."""
+        super().train(mode)
+        if isinstance(self.features, nn.Module):
+            self.features.eval()
+        return self
+
+    def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
+        """Target latents, detached."""
+        with torch.no_grad():
+            return self.features(view)
+
+    def update(self, step: int) -> None:
+        """Nothing to do: the features are fixed."""

@@ -1,0 +1,61 @@
+"""Views along time: what is seen now, what must be predicted of the future."""
+
+from dataclasses import dataclass
+
+import torch
+from tensordict import TensorDict
+from torch import Generator
+
+from worldjepa.types import Views, nested
+
+
+@dataclass(frozen=True)
+class FutureViews:
+    """Context: the first ``history`` frames. Target: the present and the ``horizon`` frames after it. Query: actions.
+
+    Padded frames before an episode's start repeat its first frame; they are part of the context because a policy sees
+    them too. Padded frames after its end are marked in the target's "valid".
+    """
+
+    context_keys: tuple[str, ...]
+    """Observations the encoder sees."""
+    target_keys: tuple[str, ...]
+    """Observations whose latents are predicted."""
+    history: int = 1
+    """Tc >= 1: the last context frame is the present."""
+    horizon: int = 1
+    """H >= 1: target frames after the present, so Tt = H + 1."""
+
+    def __call__(self, batch: TensorDict, generator: Generator | None = None) -> Views:
+        """Needs ``obs`` [B, >= history + horizon, ...] for target keys and [B, >= history, ...] for context keys.
+
+        Raises:
+            ValueError: the batch's windows are too short.
+        """
+        now, stop = self.history - 1, self.history + self.horizon
+        valid = batch["valid"]
+        if valid.shape[1] < stop:
+            raise ValueError(f"the views need windows of {stop} frames, the batch has {valid.shape[1]}: lengthen them")
+        context = _frames(batch, self.context_keys, 0, self.history)
+        context["time"] = torch.arange(-now, 1, device=valid.device).expand(len(batch), -1)
+        target = _frames(batch, self.target_keys, now, stop)
+        target["time"] = torch.arange(self.horizon + 1, device=valid.device).expand(len(batch), -1)
+        target["valid"] = valid[:, now:stop]
+        query = TensorDict({"action": batch["action"][:, : stop - 1]}, batch_size=batch.batch_size)
+        return Views(context, target, query)
+
+
+def _frames(batch: TensorDict, keys: tuple[str, ...], start: int, stop: int) -> TensorDict:
+    obs = batch["obs"]
+    view = TensorDict({}, batch_size=[len(batch), stop - start])
+    for key in keys:
+        value = obs.get(nested(key), None)
+        if value is None:
+            raise ValueError(f"observation {key!r} is missing; the batch has {sorted(map(str, obs.keys(True, True)))}")
+        if value.shape[1] < stop:
+            raise ValueError(
+                f"observation {key!r} has {value.shape[1]} frames in a window, {stop} are needed: "
+                "raise image_frames if it is an image that is predicted"
+            )
+        view[nested(key)] = value[:, start:stop]
+    return view
