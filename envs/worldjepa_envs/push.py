@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from worldjepa_envs.simulation import ObsType, Simulation
+from worldjepa_envs.simulation import Simulation
 
 GOAL = (0.24, 0.0, 0.0)
 """Middle of the goal poses: x, y (m) and angle (rad)."""
@@ -99,7 +99,7 @@ class PushEnv(Simulation):
 
     def __init__(
         self,
-        obs_type: ObsType = "state",
+        obs_type: str = "state",
         image_size: int = 96,
         render_mode: str | None = None,
         render_size: int = 384,

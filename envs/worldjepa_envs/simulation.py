@@ -3,7 +3,7 @@
 # The C module of mujoco has no stubs:
 # pyright: reportAttributeAccessIssue=false
 
-from typing import Any, Literal
+from typing import Any
 
 from worldjepa_envs import rendering  # isort: skip  (chooses the OpenGL backend before mujoco is imported)
 
@@ -11,8 +11,6 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 from gymnasium import spaces
-
-ObsType = Literal["state", "pixels", "state+pixels"]
 
 
 class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray]):
@@ -45,7 +43,7 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray]):
         parts: dict[str, tuple[list[float], list[float]]],
         action_dim: int,
         num_substeps: int,
-        obs_type: ObsType,
+        obs_type: str,
         image_size: int,
         render_mode: str | None,
         render_size: int,
