@@ -76,7 +76,7 @@ class EMATarget(nn.Module):
         m = self.momentum(step) if callable(self.momentum) else self.momentum
         moving, fixed = _pairs(self.encoder, online, self.tie)
         if moving:
-            torch._foreach_lerp_([a for a, _ in moving], [b for _, b in moving], 1.0 - m)
+            torch._foreach_lerp_([a for a, _ in moving], [b for _, b in moving], 1.0 - m)  # pyright: ignore[reportPrivateImportUsage]
         for a, b in fixed:
             a.copy_(b)
 

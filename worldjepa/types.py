@@ -118,8 +118,15 @@ class ViewFunction(Protocol):
 class Encoder(Protocol):
     """Turns views into latents."""
 
-    num_tokens: int
-    dim: int
+    @property
+    def num_tokens(self) -> int:
+        """N, tokens of a view."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """D, width of a token."""
+        ...
 
     def __call__(self, view: TensorDict) -> Float[Tensor, "b t n d"]: ...
 

@@ -49,12 +49,12 @@ class ChunkPolicy:
             if temporal_ensemble < 0:
                 raise ValueError(f"temporal_ensemble must be at least 0, got {temporal_ensemble}")
             n_action_steps = 1
-        n_action_steps = chunk if n_action_steps is None else n_action_steps
-        if not 1 <= n_action_steps <= chunk:
-            raise ValueError(f"n_action_steps must lie in 1..{chunk} (the chunk), got {n_action_steps}")
+        steps: int = chunk if n_action_steps is None else n_action_steps
+        if not 1 <= steps <= chunk:
+            raise ValueError(f"n_action_steps must lie in 1..{chunk} (the chunk), got {steps}")
         self.learner = learner.to(device).eval()
         self.keys, self.history = window.keys, window.history
-        self.n_action_steps, self.temporal_ensemble, self.device = n_action_steps, temporal_ensemble, device
+        self.n_action_steps, self.temporal_ensemble, self.device = steps, temporal_ensemble, device
         self._rows: dict[int, _Row] = {}
 
     def reset(self, done: Bool[Tensor, "b"]) -> None:

@@ -95,10 +95,10 @@ class ImageEncoder(nn.Module):
         self.project = nn.Conv2d(int(trunk.channels), dim, 1)  # pyright: ignore[reportArgumentType]
         was_training = trunk.training
         with torch.no_grad():
-            grid = trunk.eval()(torch.zeros(1, shape[2], shape[0], shape[1])).shape[-2:]
+            rows, columns = trunk.eval()(torch.zeros(1, shape[2], shape[0], shape[1])).shape[-2:]
         trunk.train(was_training)
-        self.num_tokens = 1 if pool else grid[0] * grid[1]
-        self.register_buffer("position", sincos_2d(*grid, dim), persistent=False)
+        self.num_tokens = 1 if pool else rows * columns
+        self.register_buffer("position", sincos_2d(rows, columns, dim), persistent=False)
 
     def forward(self, image: Tensor) -> Float[Tensor, "b t n d"]:
         """uint8 frames [B, T, rows, columns, channels] to tokens."""
