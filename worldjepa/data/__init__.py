@@ -1,0 +1,20 @@
+"""Recordings in, batches of windows out: readers and a writer, the memory-mapped store, the window sampler."""
+
+from worldjepa.data.episodes import Episode, EpisodeSource, open_source
+from worldjepa.data.robomimic import RobomimicSource, RobomimicWriter
+from worldjepa.data.statistics import Statistics
+from worldjepa.data.store import Store, open_store
+from worldjepa.data.windows import WindowSampler, split_episodes
+
+__all__ = [
+    "Episode",
+    "EpisodeSource",
+    "RobomimicSource",
+    "RobomimicWriter",
+    "Statistics",
+    "Store",
+    "WindowSampler",
+    "open_source",
+    "open_store",
+    "split_episodes",
+]
