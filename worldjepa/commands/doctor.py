@@ -132,14 +132,14 @@ def examine(folder: Path) -> list[Finding]:
 
 def run(options: Options) -> int:
     """Print the findings; 1 if one is a fault."""
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console = Console()
+    from worldjepa.commands.console import make_console, plain_table
+
+    console = make_console()
     with console.status("looking at this machine"):
         findings = examine(options.folder)
-    table = Table(box=None, padding=(0, 1), show_header=False)
+    table = plain_table("", "", "")
     for x in findings:
         do = f"\n[bold]-> {escape(x.do)}[/]" if x.do else ""
         table.add_row(MARKS[x.level], x.topic, escape(x.what) + do)
