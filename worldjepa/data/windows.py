@@ -156,6 +156,11 @@ class WindowSampler:
             first, missing = first + len(part), missing - len(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def place(self, anchors: Sequence[int] | ndarray) -> tuple[ndarray, ndarray]:
+        """Episode number in the store and step of each anchor, two int64 arrays."""
+        place, time = self._locate(np.asarray(anchors, dtype=np.int64))
+        return self._episodes[place], time
+
     def locate(self, anchors: Sequence[int] | ndarray) -> list[tuple[str, int]]:
         """Episode name and step of each anchor, for messages and evaluation."""
         place, time = self._locate(np.asarray(anchors, dtype=np.int64))
