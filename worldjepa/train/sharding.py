@@ -1,0 +1,95 @@
+"""One process or many: copies of the learner (DDP) or shards of it (FSDP2), and whole tensors from either."""
+
+import atexit
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from worldjepa.train.config import FitConfig
+
+
+def local(value: Tensor) -> Tensor:
+    """The part of a tensor that this process holds; shares memory with it."""
+    return value.to_local() if isinstance(value, DTensor) else value
+
+
+def whole(value: Tensor) -> Tensor:
+    """The full tensor on the CPU, a copy. Every process must call this in the same order."""
+    value = value.detach()
+    value = value.full_tensor() if isinstance(value, DTensor) else value
+    return value.to("cpu", copy=True).contiguous()
+
+
+def like(value: Tensor, model: Tensor) -> Tensor:
+    """``value`` (whole, CPU) placed as ``model`` is: same device, same shards."""
+    value = value.to(model.device)
+    return distribute_tensor(value, model.device_mesh, model.placements) if isinstance(model, DTensor) else value
+
+
+def gather(accelerator: Accelerator, value: Tensor) -> Tensor:
+    """``value`` of all processes, joined along the first axis."""
+    joined = accelerator.gather(value)
+    assert isinstance(joined, Tensor)
+    return joined
+
+
+def make_accelerator(config: FitConfig) -> Accelerator:
+    """The processes and the device of this run, from torchrun's or ``accelerate launch``'s environment.
+
+    Raises:
+        ValueError: launched with Accelerate's own FSDP, which it silently leaves out on CPUs.
+    """
+    ddp = DistributedDataParallelKwargs(find_unused_parameters=config.unused_parameters)
+    accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+    if accelerator.distributed_type == "FSDP":
+        raise ValueError("launch without --use_fsdp and set FitConfig.sharded instead")
+    if torch.distributed.is_initialized():
+        # gloo's threads abort the interpreter at exit if the group still stands.
+        atexit.unregister(_leave_group)
+        atexit.register(_leave_group)
+    return accelerator
+
+
+def distribute(learner: nn.Module, accelerator: Accelerator, config: FitConfig) -> nn.Module:
+    """The learner on its device, ready for one call a batch; what it returns may be a wrapper (DDP) or itself.
+
+    All processes start from the first one's weights.
+
+    Raises:
+        ValueError: sharding asked for with one process.
+    """
+    learner.to(accelerator.device)
+    if config.sharded and accelerator.num_processes == 1:
+        raise ValueError("FitConfig.sharded needs several processes: launch with torchrun --nproc_per_node N")
+    if accelerator.num_processes == 1:
+        return learner
+    with torch.no_grad():
+        for value in learner.state_dict().values():
+            torch.distributed.broadcast(value, 0)
+    return _shard(learner, accelerator) if config.sharded else accelerator.prepare_model(learner)
+
+
+def _shard(learner: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """FSDP2: encoder and predictor are gathered one at a time, the rest (heads, queries) with the root."""
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    for part in compute_heavy(learner):
+        fully_shard(part, mesh=mesh)
+    fully_shard(learner, mesh=mesh)
+    register_fsdp_forward_method(learner, "diagnostics")
+    return learner
+
+
+def compute_heavy(learner: nn.Module) -> list[nn.Module]:
+    """Encoder and predictor of the learner's model, where it has them."""
+    model = getattr(learner, "model", None)
+    parts = (getattr(model, name, None) for name in ("encoder", "predictor"))
+    return [part for part in parts if isinstance(part, nn.Module)]
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
