@@ -81,6 +81,10 @@ class EpisodeSource(Protocol):
 
     def __iter__(self) -> Iterator[Episode]: ...
 
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
 
 def open_source(path: str | Path, *, filter: str | None = None, next_obs: str = "check") -> EpisodeSource:
     """Open a recording in any supported format.

@@ -159,10 +159,10 @@ def open_store(
     with _locked(folder):
         if not _is_current(folder, path, next_obs):  # another process may have converted it while this one waited
             remove_leftovers(folder)
-            source = open_source(path, next_obs=next_obs)
             before = stamp(path)
             about = {"path": str(path.resolve()), "fingerprint": fingerprint(path, next_obs), "stamp": before}
-            write_store(source, folder, about, progress)
+            with contextlib.closing(open_source(path, next_obs=next_obs)) as source:
+                write_store(source, folder, about, progress)
             if stamp(path) != before:
                 raise ValueError(f"{path} changed while it was converted; wait until its recording is finished")
     return Store(folder)
