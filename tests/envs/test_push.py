@@ -27,6 +27,7 @@ def rollout(env: gym.Env, policy, seed: int) -> tuple[list[dict], list[np.ndarra
             return observations, actions, info
 
 
+@pytest.mark.draws
 @pytest.mark.parametrize("obs_type", ["state", "pixels", "state+pixels"])
 def test_gymnasium_checker_finds_nothing(obs_type):
     env = gym.make(ENV_ID, obs_type=obs_type, image_size=48, render_mode="rgb_array", render_size=64)
@@ -104,6 +105,7 @@ def test_expert_solves_at_least_95_percent_of_200_seeds(random_goal, noise):
     assert np.mean(solved) >= 0.95
 
 
+@pytest.mark.draws
 def test_image_shows_the_block_where_it_is():
     env = gym.make(ENV_ID, obs_type="state+pixels", random_goal=False)
     left, _ = env.reset(options={"state": [0.0, -0.4, -0.2, 0.2, 0.0]})
