@@ -135,12 +135,15 @@ def _open_folder(path: Path, filter: str | None) -> EpisodeSource:
 
 
 def as_observation(value: ndarray) -> ndarray:
-    """Observations [T, ...] as they are kept: uint8 images [T, rows, columns, channels] as they are, else float32."""
+    """Observations [T, ...] as they are kept: uint8 images [T, rows, columns, channels] unchanged, else float32.
+
+    A scalar a step becomes a vector of size 1.
+    """
     if value.dtype == np.uint8 and value.ndim == 4:
         return np.ascontiguousarray(value)
     if value.dtype.kind not in "fiub":
         raise ValueError(f"expected numbers, got {value.dtype}; leave this key out or convert it to numbers")
-    return np.ascontiguousarray(value, dtype=np.float32)
+    return np.ascontiguousarray(value[:, None] if value.ndim == 1 else value, dtype=np.float32)
 
 
 def observation_specs(obs: dict[str, ndarray]) -> dict[str, ObsSpec]:
