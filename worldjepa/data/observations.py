@@ -33,10 +33,14 @@ class Observations:
     def tensordict(self, arrays: dict[str, np.ndarray]) -> TensorDict:
         """The same as a TensorDict [B], nested by key."""
         num = len(next(iter(arrays.values())))
-        found = TensorDict({}, batch_size=[num])
+        tree: dict[str, Any] = {}
         for key, value in arrays.items():
-            found.set(nested(key), torch.from_numpy(value))
-        return found
+            *parents, leaf = nested(key)
+            branch = tree
+            for parent in parents:
+                branch = branch.setdefault(parent, {})
+            branch[leaf] = torch.from_numpy(value)
+        return TensorDict(tree, batch_size=[num])
 
 
 def _paths(space: gym.spaces.Dict) -> dict[str, tuple[str, ...]]:

@@ -1,11 +1,10 @@
 """A task: how to make an environment, and how to tell that it is solved.
 
-``terminated`` says that an episode is over, never that it went well: CartPole terminates when the pole falls. Success is
-a predicate of its own, read from ``info["is_success"]`` of every reset and step, or given by the user.
+``terminated`` says that an episode is over, never that it went well: CartPole terminates when the pole falls. Success
+is a predicate of its own, read from ``info["is_success"]`` of every reset and step, or given by the user.
 """
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -200,13 +199,12 @@ def action_bounds(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _registered(env_id: str, horizon: int | None, kwargs: dict[str, Any]) -> tuple[Callable[..., gym.Env], int | None]:
-    if env_id.startswith("worldjepa/") and env_id not in gym.registry:
-        if importlib.util.find_spec("worldjepa_envs") is None:
-            raise ValueError(f"{env_id} is registered by worldjepa_envs, which is not installed: pip install worldjepa")
-        importlib.import_module("worldjepa_envs")
+    package, _, name = env_id.rpartition(":")
     try:
-        spec = gym.spec(env_id)
-    except gym.error.Error as error:
+        if package or name.startswith("worldjepa/"):
+            importlib.import_module(package or "worldjepa_envs")
+        spec = gym.spec(name)
+    except (gym.error.Error, ImportError) as error:
         raise ValueError(
             f"no Gymnasium environment {env_id!r} ({error}); name the package that registers it, as in "
             "'gym_pusht:gym_pusht/PushT-v0', or run `worldjepa envs` for the ones found here"

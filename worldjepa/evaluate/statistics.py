@@ -89,7 +89,8 @@ def compare_means(a: ArrayLike, b: ArrayLike, confidence: float = 0.95, *, seed:
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"paired numbers must be two arrays of one length, got {first.shape} and {second.shape}")
     delta = first - second
-    p_value = float(stats.wilcoxon(delta, zero_method="zsplit").pvalue) if np.any(delta != 0) else 1.0
+    test: Any = stats.wilcoxon(delta, zero_method="zsplit") if np.any(delta != 0) else None
+    p_value = 1.0 if test is None else float(test.pvalue)
     return Comparison(bootstrap_mean(delta, confidence, seed=seed), p_value, "Wilcoxon signed rank")
 
 
@@ -142,6 +143,18 @@ def seeds_mean(values: ArrayLike, confidence: float = 0.95) -> Interval:
     spread = ms_seed**2 / (num_seeds - 1) + ms_start**2 / (num_starts - 1)
     spread += ms_rest**2 / ((num_seeds - 1) * (num_starts - 1))
     return _t_interval(float(data.mean()), numerator / data.size, numerator**2, spread, confidence)
+
+
+def seeds_rate(success: ArrayLike, confidence: float = 0.95) -> Interval:
+    """`seeds_mean` of bool [S, E], kept within [0, 1]; if all outcomes are the same, Wilson's interval of E starts."""
+    data = np.asarray(success)
+    if data.dtype != np.bool_:
+        raise ValueError(f"success records must be bool, got {data.dtype}")
+    if data.all() or not data.any():
+        num_starts = _seed_table(data).shape[1]
+        return wilson(num_starts if data.all() else 0, num_starts, confidence)
+    found = seeds_mean(data, confidence)
+    return Interval(found.estimate, max(found.low, 0.0), min(found.high, 1.0))
 
 
 def seeds_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> Interval:

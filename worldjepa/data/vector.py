@@ -1,0 +1,156 @@
+"""Runs a policy in a vector environment that somebody else made, however it resets itself."""
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from worldjepa.data.actions import ActionCheck, OutOfBounds
+from worldjepa.data.observations import Observations
+from worldjepa.data.simulate import (
+    COLLECT_STREAM,
+    POLICY_STREAM,
+    Recording,
+    Rollout,
+    SeededPolicy,
+    Start,
+    derived_seed,
+    draw_seeds,
+)
+from worldjepa.data.task import action_bounds, flat_spaces, space_spec
+from worldjepa.types import DataSpec, Policy
+
+
+def simulate_vector(
+    policy: Policy, envs: VectorEnv, *, seed: int = 0, out_of_bounds: OutOfBounds = "error"
+) -> Generator[Rollout, None, None]:
+    """Yield episodes as they end, without end; numbered in the order in which they begin, so that none is preferred
+    for being short.
+
+    All three autoreset modes are understood: the step that only resets is left out, and the last observation of an
+    episode is its own. Success is ``info["is_success"]``; without it a rollout's ``success`` is None.
+
+    Args:
+        policy: acts on all environments at once.
+        envs: stays open.
+        seed: environments that take a list of seeds and are reset by mask get one each episode; else the first reset
+            alone is seeded, and ``Rollout.seed`` is -1 where it is not known.
+        out_of_bounds: what to do with actions outside the space.
+    """
+    yield from _VectorLoop(policy, envs, seed, out_of_bounds).run()
+
+
+def vector_spec(envs: VectorEnv) -> DataSpec:
+    """What a recording of a vector environment looks like."""
+    low, high = action_bounds(envs.single_action_space)
+    spec: Any = envs.spec
+    if spec is None and isinstance(envs.unwrapped, SyncVectorEnv | AsyncVectorEnv):
+        spec = envs.unwrapped.get_attr("spec")[0]
+    fps = envs.metadata.get("render_fps")
+    return DataSpec(
+        obs={key: space_spec(leaf) for key, leaf in flat_spaces(envs.single_observation_space).items()},
+        action_dim=len(low),
+        action_low=tuple(low.tolist()) if np.isfinite(low).all() else None,
+        action_high=tuple(high.tolist()) if np.isfinite(high).all() else None,
+        fps=float(fps) if fps else None,
+        env={"env_name": spec.id if spec else "", "type": 2, "env_kwargs": dict(spec.kwargs) if spec else {}},
+    )
+
+
+class _VectorLoop:
+    """The state of `simulate_vector` between two steps."""
+
+    def __init__(self, policy: Policy, envs: VectorEnv, seed: int, out_of_bounds: OutOfBounds):
+        self.policy, self.envs, self.seed = policy, envs, seed
+        self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+        self.check = ActionCheck(envs.single_action_space, envs.num_envs, out_of_bounds, str(envs))
+        self.reader = Observations(envs.single_observation_space)
+        self.takes_seeds = isinstance(envs.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self.drawn = draw_seeds(seed, COLLECT_STREAM)
+        self.count = 0
+        self.rows: list[Recording] = []
+
+    def run(self) -> Iterator[Rollout]:
+        """Step for ever, handing out what has ended."""
+        num = self.envs.num_envs
+        everyone = np.ones(num, dtype=bool)
+        seeds: Any = [next(self.drawn) for _ in range(num)] if self.takes_seeds else self.seed
+        raw, info = self.envs.reset(seed=seeds)
+        obs = self.reader.arrays(raw)
+        self.rows = [Recording(Start(-1, -1), [])] * num
+        self._begin(everyone, obs, info, seeds if self.takes_seeds else [-1] * num)
+        resetting = np.zeros(num, dtype=bool)
+        while True:
+            with torch.no_grad():
+                chosen = self.policy.act(self.reader.tensordict(obs))
+            action = self.check(chosen, ~resetting)
+            raw, reward, terminated, truncated, info = self.envs.step(self.check.for_env(action))
+            obs = self.reader.arrays(raw)
+            ended = (terminated | truncated) & ~resetting
+            for row in np.flatnonzero(~resetting).tolist():
+                self._after(row, action, reward, obs, info, bool(ended[row]) and self.mode == AutoresetMode.SAME_STEP)
+            finished = [
+                self.rows[row].finish(
+                    bool(terminated[row]), bool(truncated[row]), int(self.check.num_clipped[row]), len(self.check.low)
+                )
+                for row in np.flatnonzero(ended).tolist()
+            ]
+            if self.mode == AutoresetMode.NEXT_STEP:
+                self._begin(resetting, obs, info, [-1] * num)
+                resetting = ended
+            elif self.mode == AutoresetMode.SAME_STEP:
+                self._begin(ended, obs, info, [-1] * num)
+            elif ended.any():
+                seeds = [next(self.drawn) if end and self.takes_seeds else None for end in ended]
+                options = {"reset_mask": ended}
+                raw, info = self.envs.reset(seed=seeds if self.takes_seeds else None, options=options)
+                obs = self.reader.arrays(raw)
+                self._begin(ended, obs, info, [-1 if drawn is None else drawn for drawn in seeds])
+            yield from finished
+
+    def _begin(self, mask: np.ndarray, obs: dict[str, np.ndarray], info: dict[str, Any], seeds: list[int]) -> None:
+        """New episodes in the rows of ``mask``, whose first observations are in ``obs``."""
+        if not mask.any():
+            return
+        self.policy.reset(torch.from_numpy(mask.copy()))
+        for row in np.flatnonzero(mask).tolist():
+            if isinstance(self.policy, SeededPolicy):
+                self.policy.seed(row, derived_seed(self.seed, POLICY_STREAM + 16 * (self.count + 1)))
+            self.check.num_clipped[row] = 0
+            self.rows[row] = Recording(Start(self.count, seeds[row]), list(self.reader.specs))
+            self.rows[row].see(obs, row, _flag(info, row), _score(info, row))
+            self.count += 1
+
+    def _after(
+        self,
+        row: int,
+        action: np.ndarray,
+        reward: np.ndarray,
+        obs: dict[str, np.ndarray],
+        info: dict[str, Any],
+        replaced: bool,
+    ) -> None:
+        """Keep a step; ``replaced``: ``obs`` shows the next episode already, the last observation is in the info."""
+        self.rows[row].do(action[row], float(reward[row]), 0.0)
+        if replaced:
+            final = self.reader.arrays(_stacked(info["final_obs"][row]))
+            self.rows[row].see(final, 0, _flag(info["final_info"], row), _score(info["final_info"], row))
+        else:
+            self.rows[row].see(obs, row, _flag(info, row), _score(info, row))
+
+
+def _stacked(obs: Any) -> Any:
+    """One observation as a batch of one."""
+    return {key: _stacked(value) for key, value in obs.items()} if isinstance(obs, dict) else np.asarray(obs)[None]
+
+
+def _flag(info: dict[str, Any], row: int) -> bool | None:
+    if not info.get("_is_success", np.zeros(row + 1, dtype=bool))[row]:
+        return None
+    return bool(info["is_success"][row])
+
+
+def _score(info: dict[str, Any], row: int) -> float:
+    return float(info["score"][row]) if info.get("_score", np.zeros(row + 1, dtype=bool))[row] else 0.0
