@@ -49,6 +49,8 @@ class Normalizer(nn.Module):
         if "action" not in statistics:
             raise ValueError(f'statistics of "action" are missing; there are some for {sorted(statistics)}')
         self.keys = tuple(statistics)
+        if len({_buffer("", key) for key in self.keys}) != len(self.keys):
+            raise ValueError(f"keys differ only in dots, slashes and underscores: {sorted(self.keys)}")
         for key, value in statistics.items():
             shift, scale = _affine(key, value, (modes or {}).get(key, mode))
             self.register_buffer(_buffer("shift", key), torch.as_tensor(shift, dtype=torch.float32))
@@ -76,7 +78,7 @@ class Normalizer(nn.Module):
         return value * scale + shift
 
     def observations(self, obs: TensorDict) -> TensorDict:
-        """A copy of ``obs`` with its states normalised; uint8 images pass unchanged.
+        """A copy of ``obs`` with its states normalised; images (uint8 without statistics) pass unchanged.
 
         Raises:
             ValueError: a state key without statistics.
@@ -84,9 +86,9 @@ class Normalizer(nn.Module):
         out = TensorDict({}, batch_size=obs.batch_size)
         for path in obs.keys(include_nested=True, leaves_only=True):
             value = obs[path]
-            if value.dtype != torch.uint8:
-                value = self.normalize(path if isinstance(path, str) else "/".join(path), value)
-            out[path] = value
+            key = path if isinstance(path, str) else "/".join(path)
+            is_image = value.dtype == torch.uint8 and key not in self.keys
+            out[path] = value if is_image else self.normalize(key, value)
         return out
 
     def forward(self, batch: TensorDict) -> TensorDict:

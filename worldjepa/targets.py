@@ -16,6 +16,8 @@ def linear_momentum(start: float, end: float, num_steps: int) -> Callable[[int],
     for value in (start, end):
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"momentum must lie in [0, 1], got {value}")
+    if num_steps < 1:
+        raise ValueError(f"the momentum needs at least 1 step to rise, got {num_steps}")
     return lambda step: start + (end - start) * min(step / num_steps, 1.0)
 
 

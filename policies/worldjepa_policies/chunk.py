@@ -113,4 +113,5 @@ def _frame(obs: TensorDict, key: str) -> Tensor:
         raise ValueError(
             f"the policy reads observation {key!r}; the environment gives {sorted(map(str, obs.keys(True, True)))}"
         )
-    return value if value.dtype == torch.uint8 else value.float()
+    # A copy, because an environment may write its next observation into the same memory.
+    return value.to(torch.uint8 if value.dtype == torch.uint8 else torch.float32, copy=True)

@@ -85,6 +85,8 @@ class FusedEncoder(nn.Module):
             time = torch.arange(1 - t, 1, device=tokens.device)
         tokens = tokens + sincos(time, self.dim).to(tokens.dtype)[..., None, :]
         valid = view.get("valid", None)
+        if valid is not None:  # attention multiplies what it ignores by 0, and 0 * NaN is not 0
+            tokens = torch.where(valid[..., None, None], tokens, 0.0)
         if self.within_step:
             tokens, mask = tokens.flatten(0, 1), None
         else:

@@ -35,6 +35,8 @@ class StateEncoder(nn.Module):
         width = hidden or dim
         self.keys = tuple(keys)
         self.embed = nn.ModuleDict({module_name(k): nn.Linear(size, width) for k, size in keys.items()})
+        if len(self.embed) != len(self.keys):
+            raise ValueError(f"observation keys differ only in dots, slashes and underscores: {list(self.keys)}")
         self.out = nn.Sequential(nn.GELU(), nn.Linear(width, dim)) if hidden else nn.Identity()
 
     def forward(self, view: TensorDict) -> Float[Tensor, "b t 1 d"]:

@@ -9,7 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from worldjepa.blocks import DecoderBlock, sincos
-from worldjepa.objectives.reduce import masked_mean
+from worldjepa.objectives.reduce import blank, masked_mean
 from worldjepa.types import Prediction
 
 
@@ -36,6 +36,8 @@ class ChunkDecoder(nn.Module):
         norm: Literal["pre", "post"] = "post",
     ):
         super().__init__()
+        if chunk < 1:
+            raise ValueError(f"chunk must be at least 1, got {chunk}")
         self.chunk = chunk
         self.query = nn.Parameter(torch.randn(chunk, dim) * 0.02 + sincos(torch.arange(chunk), dim))
         self.blocks = nn.ModuleList(
@@ -97,9 +99,9 @@ class ActionChunk(nn.Module):
             ValueError: the batch holds fewer than start + chunk actions.
         """
         stop = self.start + self.head.chunk
-        action, valid = batch["action"], batch["action_valid"]
+        action, valid = batch["action"], batch["action_valid"][:, self.start : stop]
         if action.shape[1] < stop:
             raise ValueError(f"the chunk needs {stop} actions a window, the batch has {action.shape[1]}: lengthen it")
-        difference = self.head(prediction.context) - action[:, self.start : stop]
+        difference = self.head(prediction.context) - blank(action[:, self.start : stop], valid)
         error = difference.abs() if self.kind == "l1" else difference.square()
-        return {f"action_{self.kind}": masked_mean(error.mean(-1), valid[:, self.start : stop])}
+        return {f"action_{self.kind}": masked_mean(error.mean(-1), valid)}

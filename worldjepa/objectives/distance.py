@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from worldjepa.objectives.reduce import masked_mean
+from worldjepa.objectives.reduce import blank, masked_mean
 from worldjepa.types import Prediction
 
 Distance = Literal["l1", "l2", "smooth_l1", "cosine"]
@@ -49,7 +49,8 @@ class LatentDistance(nn.Module):
         """Returns {"latent_<kind>": scalar}. ``batch`` is not read."""
         if prediction.predicted is None or prediction.target is None:
             raise ValueError("LatentDistance needs a model with a predictor and a target; this one has none")
-        distance = DISTANCES[self.kind](prediction.predicted, prediction.target)
+        target = blank(prediction.target, prediction.weight)
+        distance = DISTANCES[self.kind](prediction.predicted, target)
         return {f"latent_{self.kind}": masked_mean(distance, prediction.weight)}
 
 

@@ -47,6 +47,20 @@ def gather_rows(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "m ..."]:
     return rows if num_processes() == 1 else _GatherRows.apply(rows)  # pyright: ignore[reportReturnType]
 
 
+def widen(value: Tensor) -> Tensor:
+    """``value`` in float32 or wider: sums and counts of thousands of elements are not exact in bfloat16."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
+
+
+def blank(value: Float[Tensor, "*n d"], weight: Tensor | None) -> Float[Tensor, "*n d"]:
+    """``value`` with zeros where ``weight`` [*n] is zero.
+
+    What is excluded may hold anything, NaN too. `masked_mean` keeps it out of a loss; to keep it out of the gradient
+    (0 * NaN is not 0) it must not enter the loss function at all.
+    """
+    return value if weight is None else torch.where(weight[..., None] > 0, value, 0.0)
+
+
 def masked_mean(value: Tensor, weight: Tensor | None = None) -> Float[Tensor, ""]:
     """Weighted mean over all elements of all processes.
 
@@ -55,8 +69,10 @@ def masked_mean(value: Tensor, weight: Tensor | None = None) -> Float[Tensor, ""
         weight: non-negative, broadcastable to ``value``; zero excludes an element. None: all count the same.
 
     Returns:
-        Scalar. Averaged over processes it is the weighted mean over the global batch. Zero where all weights are zero.
+        Scalar, float32 or wider. Averaged over processes it is the weighted mean over the global batch. Zero where all
+        weights are zero.
     """
+    value = widen(value)
     if weight is None:
         total, count = value.sum(), value.new_tensor(float(value.numel()))
     else:

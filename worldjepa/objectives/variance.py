@@ -8,21 +8,23 @@ from jaxtyping import Float
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from worldjepa.objectives.reduce import gather_rows
+from worldjepa.objectives.reduce import gather_rows, widen
 from worldjepa.types import Prediction
 
 
 def variance_hinge(rows: Float[Tensor, "n d"], threshold: float = 1.0, eps: float = 1e-4) -> Float[Tensor, ""]:
     """Mean over features of ``max(0, threshold - std)``; zero when every feature spreads enough (VICReg eq. 1)."""
-    std = torch.sqrt(rows.var(dim=0) + eps)
+    std = torch.sqrt(widen(rows).var(dim=0) + eps)
     return F.relu(threshold - std).mean()
 
 
 def covariance_penalty(rows: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Sum of squared off-diagonal covariances over D; zero when features are uncorrelated (VICReg eq. 3 and 4)."""
+    rows = widen(rows)
     centred = rows - rows.mean(dim=0)
-    covariance = centred.T @ centred / (rows.shape[0] - 1)
-    return (covariance.square().sum() - covariance.diagonal().square().sum()) / rows.shape[1]
+    with torch.autocast(rows.device.type, enabled=False):  # it would multiply in bfloat16
+        covariance = centred.T @ centred / (rows.shape[0] - 1)
+    return (covariance - torch.diag(covariance.diagonal())).square().sum() / rows.shape[1]
 
 
 class VarianceCovariance(nn.Module):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from worldjepa.encoders import FusedEncoder, ImageEncoder, ResNet, StateEncoder, ViT
 from worldjepa.jepa import JEPA
-from worldjepa.objectives import ActionChunk, ChunkDecoder, LatentDistance, Sum
+from worldjepa.objectives import ActionChunk, ChunkDecoder, LatentDistance, MLPChunk, Sum
 from worldjepa.predictors import QueryPredictor
 from worldjepa.recipes.keys import Window, check_keys, resolve_states, sizes
 from worldjepa.targets import EMATarget, linear_momentum
@@ -35,7 +35,9 @@ class Config:
     chunk: int = 30
     """Actions predicted at once."""
     horizon: int = 30
-    """Future steps whose latents are predicted."""
+    """Last future step whose latent is predicted."""
+    stride: int = 1
+    """Transitions from one predicted step to the next; divides the horizon."""
     action_conditioned: bool = False
     """Tell the predictor the actions: it becomes a world model that can be rolled out."""
     jepa_weight: float = 1.0
@@ -58,6 +60,10 @@ class Config:
     """Transformer layers of the encoder."""
     decoder_layers: int = 1
     """Transformer layers of the action decoder."""
+    head: Literal["decoder", "mlp"] = "decoder"
+    """Action head: learned queries that read the latents, as published, or a perceptron (a quarter of the time)."""
+    head_hidden: tuple[int, ...] = (1024, 1024)
+    """Hidden widths of the perceptron."""
     state_hidden: int = 0
     """Width of a hidden layer in the state embedding; 0: linear, as published."""
     predictor_dim: int = 128
@@ -122,20 +128,13 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
         ValueError: keys that the data lacks, targets that the policy does not see, sizes that do not fit.
     """
     state_keys, target_keys = resolve_keys(config, spec)
-    views = FutureViews((*state_keys, *config.image_keys), target_keys, config.history, config.horizon)
+    views = FutureViews((*state_keys, *config.image_keys), target_keys, config.history, config.horizon, config.stride)
     blocks = {"num_heads": config.num_heads, "dropout": config.dropout, "norm": config.norm}
     hidden = config.state_hidden or None
     state = StateEncoder(sizes(state_keys, spec), config.dim, hidden=hidden) if state_keys else None
     images = {key: _image_encoder(config, spec.obs[key].shape) for key in config.image_keys}
     encoder = FusedEncoder(state, images, num_layers=config.encoder_layers, ffn_dim=config.ffn_dim, **blocks)
-    head = ChunkDecoder(
-        dim=config.dim,
-        action_dim=spec.action_dim,
-        chunk=config.chunk,
-        num_layers=config.decoder_layers,
-        ffn_dim=config.ffn_dim,
-        **blocks,
-    )
+    head = _head(config, encoder.num_tokens, spec.action_dim)
     policy = (1.0, ActionChunk(head, start=config.history - 1))
     if config.jepa_weight == 0.0:
         return JEPA(views, encoder), Sum(policy)
@@ -144,6 +143,7 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
     predictor = QueryPredictor(
         dim=config.dim,
         horizon=config.horizon,
+        stride=config.stride,
         context_length=config.history,
         num_tokens=target.num_tokens,
         width=config.predictor_dim,
@@ -153,6 +153,22 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
         **blocks,
     )
     return JEPA(views, encoder, target, predictor), Sum(policy, (config.jepa_weight, LatentDistance(config.distance)))
+
+
+def _head(config: Config, num_tokens: int, action_dim: int) -> ChunkDecoder | MLPChunk:
+    if config.head == "mlp":
+        in_dim = config.history * num_tokens * config.dim
+        return MLPChunk(in_dim=in_dim, action_dim=action_dim, chunk=config.chunk, hidden=config.head_hidden)
+    return ChunkDecoder(
+        dim=config.dim,
+        action_dim=action_dim,
+        chunk=config.chunk,
+        num_layers=config.decoder_layers,
+        num_heads=config.num_heads,
+        ffn_dim=config.ffn_dim,
+        dropout=config.dropout,
+        norm=config.norm,
+    )
 
 
 def resolve_keys(config: Config, spec: DataSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -183,6 +199,8 @@ def window(config: Config, spec: DataSpec) -> Window:
 def _image_encoder(config: Config, shape: tuple[int, ...]) -> ImageEncoder:
     if config.trunk == "resnet":
         trunk = ResNet(width=config.trunk_width, in_channels=shape[2])
-    else:
+    elif config.trunk == "vit":
         trunk = ViT(shape, patch=config.vit_patch)
+    else:
+        raise ValueError(f'trunk must be "resnet" or "vit", got {config.trunk!r}')
     return ImageEncoder(trunk, shape, config.dim)

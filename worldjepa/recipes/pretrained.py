@@ -1,6 +1,7 @@
 """Saving and loading a learner as a folder: config.json and model.safetensors, statistics inside, nothing pickled."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import torch
@@ -52,12 +53,15 @@ def from_pretrained(
     folder = _find(source, revision, local_files_only)
     try:
         saved = json.loads((folder / "config.json").read_text())
-        name, spec = saved["recipe"], DataSpec.from_json(saved["spec"])
-    except (json.JSONDecodeError, KeyError) as error:
+        form, name, values = saved["format"], saved["recipe"], saved["config"]
+        spec = DataSpec.from_json(saved["spec"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'config.json'} is not a worldjepa model configuration: {error!r}") from error
+    if form != FORMAT:
+        raise ValueError(f"{folder} has format {form!r}, this version of worldjepa reads format {FORMAT}")
     if recipe is not None and name != recipe:
         raise ValueError(f"{folder} holds a model of recipe {name!r}, expected {recipe!r}")
-    learner = make_learner(name, config_from_json(name, saved["config"]), spec, statistics=None)
+    learner = make_learner(name, config_from_json(name, values), spec, statistics=None)
     try:
         state = load_file(folder / "model.safetensors")
     except SafetensorError as error:
@@ -87,8 +91,6 @@ def push_to_hub(learner: Learner, repo_id: str, *, private: bool = True, message
     Returns:
         The address of the commit.
     """
-    import tempfile
-
     from huggingface_hub import HfApi
 
     api = HfApi()

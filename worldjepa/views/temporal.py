@@ -24,7 +24,23 @@ class FutureViews:
     history: int = 1
     """Tc >= 1: the last context frame is the present."""
     horizon: int = 1
-    """H >= 1: target frames after the present, so Tt = H + 1."""
+    """H >= 1: transitions after the present that the target reaches."""
+    stride: int = 1
+    """Every how many transitions a target frame is taken; divides H, and Tt = H / stride + 1."""
+
+    def __post_init__(self) -> None:
+        if self.history < 1 or self.horizon < 1 or self.stride < 1 or self.horizon % self.stride:
+            raise ValueError(
+                f"expected history and horizon of at least 1 and a stride that divides the horizon, got history "
+                f"{self.history}, horizon {self.horizon}, stride {self.stride}"
+            )
+
+    def __post_init__(self) -> None:
+        if self.history < 1 or self.horizon < 1:
+            raise ValueError(f"history and horizon must be at least 1, got {self.history} and {self.horizon}")
+        taken = sorted({"time", "valid"} & {*self.context_keys, *self.target_keys})
+        if taken:
+            raise ValueError(f"a view itself has entries {taken}: rename these observations, or leave them out")
 
     def __call__(self, batch: TensorDict, generator: Generator | None = None) -> Views:
         """Needs ``obs`` [B, >= history + horizon, ...] for target keys and [B, >= history, ...] for context keys.
@@ -36,26 +52,27 @@ class FutureViews:
         valid = batch["valid"]
         if valid.shape[1] < stop:
             raise ValueError(f"the views need windows of {stop} frames, the batch has {valid.shape[1]}: lengthen them")
-        context = _frames(batch, self.context_keys, 0, self.history)
+        context = _frames(batch, self.context_keys, slice(0, self.history))
         context["time"] = torch.arange(-now, 1, device=valid.device).expand(len(batch), -1)
-        target = _frames(batch, self.target_keys, now, stop)
-        target["time"] = torch.arange(self.horizon + 1, device=valid.device).expand(len(batch), -1)
-        target["valid"] = valid[:, now:stop]
+        steps = slice(now, stop, self.stride)
+        target = _frames(batch, self.target_keys, steps)
+        target["time"] = torch.arange(0, self.horizon + 1, self.stride, device=valid.device).expand(len(batch), -1)
+        target["valid"] = valid[:, steps]
         query = TensorDict({"action": batch["action"][:, : stop - 1]}, batch_size=batch.batch_size)
         return Views(context, target, query)
 
 
-def _frames(batch: TensorDict, keys: tuple[str, ...], start: int, stop: int) -> TensorDict:
+def _frames(batch: TensorDict, keys: tuple[str, ...], steps: slice) -> TensorDict:
     obs = batch["obs"]
-    view = TensorDict({}, batch_size=[len(batch), stop - start])
+    view = TensorDict({}, batch_size=[len(batch), len(range(steps.stop)[steps])])
     for key in keys:
         value = obs.get(nested(key), None)
         if value is None:
             raise ValueError(f"observation {key!r} is missing; the batch has {sorted(map(str, obs.keys(True, True)))}")
-        if value.shape[1] < stop:
+        if value.shape[1] < steps.stop:
             raise ValueError(
-                f"observation {key!r} has {value.shape[1]} frames in a window, {stop} are needed: "
+                f"observation {key!r} has {value.shape[1]} frames in a window, {steps.stop} are needed: "
                 "raise image_frames if it is an image that is predicted"
             )
-        view[nested(key)] = value[:, start:stop]
+        view[nested(key)] = value[:, steps]
     return view
