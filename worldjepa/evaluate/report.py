@@ -19,6 +19,13 @@ from worldjepa.evaluate.report_training import training_section
 from worldjepa.evaluate.report_world import imagination_ratio, imagination_section, probe_section
 
 TEMPLATE = "report.html.jinja"
+_FILES = {
+    "training": "metrics.jsonl",
+    "success": "evaluations/",
+    "comparison": "comparison.json",
+    "probe": "probe.json",
+    "imagination": "imagination.json",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -94,10 +101,11 @@ def _context(run: RunFolder, others: Sequence[RunFolder], title: str | None) -> 
         "configs": section("configuration", lambda: config_section(run), []),
         "versions": section("versions", lambda: list((config.get("versions") or {}).items()), []),
         "command": section("command", lambda: _command(config.get("command"))),
-        "runs": [_run_row(folder) for folder in (run, *others)] if others else [],
+        "runs": section("runs", lambda: [_run_row(folder) for folder in (run, *others)], []) if others else [],
         "commands": _commands(run),
         "has_comparison": run.comparison is not None,
         "problems": problems,
+        "broken": {p for p, file in _FILES.items() if p in problems or any(n.startswith(file) for n in run.problems)},
     }
 
 

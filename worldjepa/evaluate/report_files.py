@@ -63,7 +63,8 @@ def data_section(run: RunFolder) -> dict[str, Any] | None:
     if not isinstance(data, dict) and not isinstance(spec, dict):
         return None
     data, spec = (value if isinstance(value, dict) else {} for value in (data, spec))
-    facts = [(name, data[key]) for key, name in (("path", "File"), ("fingerprint", "Fingerprint")) if key in data]
+    facts = [("File", data["path"])] if "path" in data else []
+    facts += [("Fingerprint", str(data["fingerprint"])[:16])] if "fingerprint" in data else []
     for name, episodes in (data.get("episodes") or {}).items():
         facts.append((f"Episodes, {name}", len(episodes) if isinstance(episodes, list) else episodes))
     shown = {"path", "fingerprint", "episodes"}

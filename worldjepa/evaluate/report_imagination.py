@@ -61,7 +61,7 @@ def layout(imagination: dict) -> Layout:
 def plot_paths(start: dict[str, Any], pairs: Sequence[tuple[str, int, int]], *, title: str = "") -> Figure:
     """Paths of every (x, y) pair from one start; the plane has equal scales, the open circle is the start."""
     with style():
-        figure = Figure(figsize=(3.2, 3.2), layout="constrained")
+        figure = Figure(figsize=(2.4, 2.4), layout="constrained")
         draw_paths(figure.add_subplot(), start, pairs)
         if title:
             figure.suptitle(title, x=0.02, ha="left", fontsize=11)
@@ -71,8 +71,8 @@ def plot_paths(start: dict[str, Any], pairs: Sequence[tuple[str, int, int]], *, 
 def plot_curves(start: dict[str, Any], names: Sequence[str], dims: Sequence[int], *, title: str = "") -> Figure:
     """State dimensions over the steps from one start, one above the other."""
     with style():
-        figure = Figure(figsize=(3.6, 0.75 + 0.95 * len(dims)), layout="constrained")
-        rows = figure.subplots(len(dims), 1, sharex=True, squeeze=False)[:, 0]
+        figure = Figure(figsize=(2.4, 0.7 + 0.85 * len(dims)), layout="constrained")
+        rows = list(figure.subplots(len(dims), 1, sharex=True, squeeze=False)[:, 0])
         draw_curves(rows, start, names, dims)
         if title:
             figure.suptitle(title, x=0.02, ha="left", fontsize=11)
@@ -83,7 +83,7 @@ def plot_legend(pairs: Sequence[tuple[str, int, int]], *, copy: bool) -> Figure:
     """One legend for all the small charts."""
     with style():
         handles = _handles(pairs, copy=copy)
-        figure = Figure(figsize=(4.9, 0.28 * ((len(handles) + 1) // 2) + 0.05))
+        figure = Figure(figsize=(4.6, 0.25 * ((len(handles) + 1) // 2) + 0.05))
         figure.legend(handles=handles, loc="center left", ncols=2, borderaxespad=0.1)
     return figure
 
@@ -154,12 +154,12 @@ def draw_paths(axes: Axes, start: dict[str, Any], pairs: Sequence[tuple[str, int
     """Draws `plot_paths` into given axes."""
     real, imagined = (np.asarray(start[key], dtype=float) for key in ("real", "imagined"))
     for (_, x, y), color in zip(pairs, SERIES):
-        axes.plot(real[:, x], real[:, y], color=color, linewidth=6, alpha=0.3)
+        axes.plot(real[:, x], real[:, y], color=color, linewidth=5, alpha=0.3)
         axes.plot(imagined[:, x], imagined[:, y], ".-", color=color, linewidth=1, markersize=4)
-        axes.plot(real[0, x], real[0, y], "o", color=INK, markersize=6, markerfacecolor="none", markeredgewidth=1.2)
+        axes.plot(real[0, x], real[0, y], "o", color=INK, markersize=5.5, markerfacecolor="none", markeredgewidth=1.2)
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.08)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
@@ -169,19 +169,19 @@ def draw_curves(
     """Draws `plot_curves` into given axes, one for each dimension."""
     drawn = {key: np.asarray(start[key], dtype=float) for key in ("real", "imagined", "copy") if key in start}
     for axes, dim in zip(rows, dims):
-        axes.plot(drawn["real"][:, dim], color=SERIES[0], linewidth=6, alpha=0.3)
+        axes.plot(drawn["real"][:, dim], color=SERIES[0], linewidth=5, alpha=0.3)
         if "copy" in drawn:
             axes.plot(drawn["copy"][:, dim], color=FLOOR, linewidth=1.2, linestyle=(0, (4, 2)))
         axes.plot(drawn["imagined"][:, dim], ".-", color=SERIES[0], linewidth=1, markersize=4)
         axes.margins(x=0.02, y=0.15)
-        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_locator(MaxNLocator(2))
         axes.tick_params(labelbottom=axes is rows[-1])
         if named:
             axes.annotate(
                 names[dim], (0, 1), xycoords="axes fraction", xytext=(2, 2), textcoords="offset points",
                 color=MUTED, va="bottom",
             )  # fmt: skip
-    rows[-1].xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    rows[-1].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     rows[-1].set_xlabel("steps ahead")
 
 

@@ -1,17 +1,17 @@
 """The charts of a report, each a matplotlib figure as wide as a phone, readable there without zooming."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from worldjepa.evaluate.report_read import EXPERTS, FLOORS, number
 from worldjepa.evaluate.report_svg import FLOOR, INK, MUTED, SERIES, style
 
-WIDTH = 4.9
-"""Inches of 72 units: at 10 units a letter, text stays legible on a screen 350 pixels wide."""
+WIDTH = 4.6
+"""Inches of 72 units: letters of 10.5 units stay legible on a screen 350 pixels wide."""
 NUM_BINS = 160
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
 
@@ -86,8 +86,8 @@ def plot_score_curve(
         if threshold is not None:
             axes.axvline(threshold, color=MUTED, linewidth=1)
             axes.annotate(
-                f"success: {threshold:g}", (threshold, 1), xytext=(-4, -2), textcoords="offset points",
-                ha="right", va="top", color=MUTED,
+                f"success: {threshold:g}", (threshold, 1.02), xytext=(0, 1), textcoords="offset points",
+                ha="right" if threshold > top / 2 else "left", va="bottom", color=MUTED,
             )  # fmt: skip
         _share_axis(axes)
         axes.set(xlim=(0, top), xlabel=f"best {name} of an episode, at least")
@@ -123,8 +123,10 @@ def plot_losses(losses: dict[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
         values = np.concatenate([v for _, v in losses.values()])
         if values.min() > 0 and values.max() > 20 * values.min():
             axes.set_yscale("log")
-            axes.grid(visible=False, which="minor")
-            axes.tick_params(which="minor", length=0)
+            decades = np.log10(values.max() / values.min())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 3 else (1,)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("optimiser steps")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if len(losses) > 1:
@@ -170,7 +172,9 @@ def plot_monitor(
     return figure
 
 
-def plot_horizon(per_step: dict[str, Sequence[float]], colors: dict[str, str], *, unit: str, first: int = 1) -> Figure:
+def plot_horizon(
+    per_step: Mapping[str, Sequence[float]], colors: dict[str, str], *, unit: str, first: int = 1
+) -> Figure:
     """Error of each model over the steps of the horizon.
 
     Args:
@@ -207,7 +211,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     """Above the axes, in as many columns as the width allows."""
     handles, labels = axes.get_legend_handles_labels()
     longest = max(len(text) for text in labels) + 5
-    figure.legend(handles, labels, loc="outside upper left", ncols=max(1, min(len(labels), 56 // longest)))
+    figure.legend(handles, labels, loc="outside upper left", ncols=max(1, min(len(labels), 52 // longest)))
 
 
 def _curves(axes: Axes, series: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:

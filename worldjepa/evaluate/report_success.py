@@ -176,7 +176,14 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         notes.append("The policies did not all meet the same starts: compare their rates with care.")
     dropped = max(int(number(row.evaluation.get("dropped_already_solved")) or 0) for row in rows)
     if dropped:
-        notes.append(f"{dropped} starts that were already solved were dropped and replaced before counting.")
+        notes.append(f"{dropped} drawn starts were solved already: they were dropped and count for nobody.")
+    hold = max(int(number(row.evaluation.get("hold")) or 1) for row in rows)
+    if hold > 1:
+        notes.append(f"Success had to hold for {hold} steps in a row.")
+    for row in rows:
+        clipped = int(number(row.evaluation.get("clipped_actions")) or 0)
+        if clipped:
+            notes.append(f"{row.label}: the actions of {clipped} steps were clipped to the action space.")
     floors = [row for row in rows if is_floor(row.evaluation)]
     for row in rows:
         success = row.evaluation["success"]

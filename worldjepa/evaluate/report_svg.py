@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -24,17 +25,17 @@ FLOOR = "#7a8594"
 VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", FLOOR: "--floor"}
 VARIABLES |= {color: f"--s{i}" for i, color in enumerate(SERIES, 1)}
 
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "worldjepa",
     "text.parse_math": False,  # names of states are not formulas
-    "font.size": 10.5,
-    "axes.titlesize": 10.5,
+    "font.size": 11,
+    "axes.titlesize": 11,
     "axes.titlelocation": "left",
-    "axes.labelsize": 10.5,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "legend.fontsize": 10,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "legend.fontsize": 10.5,
     "legend.frameon": False,
     "legend.handlelength": 1.6,
     "legend.columnspacing": 1.4,

@@ -6,7 +6,6 @@ from typing import Any
 
 from worldjepa.evaluate.report_read import number
 
-DASH = "\u2013"
 MINUS = "\u2212"
 NONE = "\u2014"
 
@@ -16,12 +15,13 @@ def percent(rate: float | None, *, digits: int = 0) -> str:
     return NONE if rate is None else f"{100 * rate:.{digits}f}\u00a0%"
 
 
-def interval(low: Any, high: Any, *, scale: float = 1.0, spec: str = ".2f", unit: str = "") -> str:
-    """Two limits as "79 to 92 %"; a dash between them would read as a minus."""
+def interval(low: Any, high: Any, *, scale: float = 1.0, spec: str | None = None, unit: str = "") -> str:
+    """Two limits as "79 to 92 %" (a dash would read as a minus), with three digits or in the given format."""
     low, high = number(low), number(high)
     if low is None or high is None:
         return NONE
-    return f"{signed(low * scale, spec)} to {signed(high * scale, spec)}{unit}"
+    shown = [significant(v * scale) if spec is None else signed(v * scale, spec) for v in (low, high)]
+    return f"{shown[0]}\u00a0to\u00a0{shown[1]}{unit}"
 
 
 def signed(value: float, spec: str = ".2f") -> str:
@@ -69,12 +69,12 @@ def comparison_sentence(pair: dict, label: Callable[[str], str]) -> dict[str, An
         label: Readable name of a policy.
 
     Returns:
-        {"text", "detail", "clear": the interval of the difference leaves zero out}.
+        {"text", "detail", "is_clear": the interval of the difference leaves zero out}.
     """
     a, b = label(pair["a"]), label(pair["b"])
     points = [100 * pair[k] for k in ("difference", "low", "high")]
     clear = points[1] > 0 or points[2] < 0
-    shown = f"{abs(points[0]):.1f} points"
+    shown = f"{abs(points[0]):.1f}".removesuffix(".0") + " points"
     if clear:
         text = f"{a} succeeds {shown} {'more' if points[0] > 0 else 'less'} often than {b}."
     elif points[0] == 0:
@@ -86,6 +86,6 @@ def comparison_sentence(pair: dict, label: Callable[[str], str]) -> dict[str, An
     parts = [f"95\u00a0% interval of the difference {interval(points[1], points[2], spec='+.1f')} points"]
     p_value = number(pair.get("p_value"))
     if p_value is not None:
-        shown_p = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+        shown_p = "p\u00a0<\u00a00.001" if p_value < 0.001 else f"p\u00a0=\u00a0{p_value:.2g}"
         parts.append(f"{pair['test']}: {shown_p}" if pair.get("test") else shown_p)
-    return {"text": text, "detail": "; ".join(parts), "clear": clear}
+    return {"text": text, "detail": "; ".join(parts), "is_clear": clear}

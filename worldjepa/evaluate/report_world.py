@@ -16,7 +16,7 @@ from worldjepa.evaluate.report_read import RunFolder, label, number
 from worldjepa.evaluate.report_svg import to_svg
 from worldjepa.evaluate.report_text import NONE, interval, percent, significant
 
-MAX_STARTS = 6
+MAX_STARTS = 8
 
 
 def probe_section(run: RunFolder, others: Sequence[RunFolder]) -> dict[str, Any] | None:
@@ -32,9 +32,9 @@ def probe_section(run: RunFolder, others: Sequence[RunFolder]) -> dict[str, Any]
     unit = str(run.probe.get("unit") or "")
     chart = None
     if per_step:
-        curves = {label(k): [number(x) or float("nan") for x in v] for k, v in per_step.items()}
-        chart = to_svg(plot_horizon(curves, colors, unit=unit), "horizon")
-    best = min((number(row["rmse"]) for row in rows), default=None)
+        curves = {label(k): _floats(v) for k, v in per_step.items()}
+        chart = to_svg(plot_horizon(curves, colors, unit=unit if len(unit) <= 8 else ""), "horizon")
+    best = min((float(row["rmse"]) for row in rows), default=None)
     return {
         "chart": chart,
         "rows": [_cells(row, best) for row in rows],
@@ -75,6 +75,10 @@ def imagination_section(run: RunFolder) -> dict[str, Any] | None:
             svgs.append(to_svg(plot_curves(start, found["names"], chosen.curves), f"curve-{i}"))
         panels.append({"title": title_of(start), "svgs": svgs})
     first, errors = error_over_horizon(found)
+    per_step = found.get("per_step")
+    whole = isinstance(per_step, dict) and all(has_values(per_step.get(key)) for key in ("imagined", "copy"))
+    if isinstance(per_step, dict) and whole:  # over all windows, not only the ones drawn
+        first, errors = 1, {key: _floats(per_step[key]) for key in ("imagined", "copy")}
     named = {{"imagined": "Imagined", "copy": "Copy of the start"}[k]: v for k, v in errors.items()}
     colors = dict(zip(named, colors_of(["act_jepa" if k == "imagined" else k for k in errors]).values()))
     chart = to_svg(plot_horizon(named, colors, unit="", first=first), "drift") if named else None
@@ -86,9 +90,13 @@ def imagination_section(run: RunFolder) -> dict[str, Any] | None:
         "paths": bool(chosen.pairs),
         "num_hidden": chosen.num_hidden,
         "num_starts": len(found["starts"]),
+        "num_scored": number(found.get("num_windows")) if whole else len(found["starts"]),
+        "steered": found.get("steered"),
+        "unit": str(found.get("unit") or ""),
+        "decoder_rmse": None if number(found.get("decoder_rmse")) is None else significant(found["decoder_rmse"]),
         "rmse": significant(found.get("rmse")),
         "copy_rmse": significant(found.get("copy_rmse")),
-        "ratio": None if ratio is None else significant(ratio),
+        "ratio": None if ratio is None else significant(ratio, 2),
         "better": None if ratio is None else ratio < 1,
     }
 
@@ -98,6 +106,11 @@ def imagination_ratio(run: RunFolder) -> float | None:
     found = run.imagination or {}
     rmse, copy = number(found.get("rmse")), number(found.get("copy_rmse"))
     return rmse / copy if rmse is not None and copy else None
+
+
+def _floats(values: Sequence[Any]) -> list[float]:
+    """JSON numbers; what is none becomes a gap in the curve."""
+    return [float("nan") if (found := number(value)) is None else found for value in values]
 
 
 def _join(rows: list[dict], per_step: dict[str, Any], probe: dict, other: RunFolder) -> None:
@@ -117,9 +130,9 @@ def _cells(row: dict, best: float | None) -> dict[str, Any]:
         "label": label(row["model"]),
         "best": number(row["rmse"]) == best,
         "rmse": significant(row["rmse"]),
-        "rmse_interval": interval(row.get("rmse_low"), row.get("rmse_high"), spec=".3g"),
+        "rmse_interval": interval(row.get("rmse_low"), row.get("rmse_high")),
         "ate": significant(row.get("ate")),
-        "ate_interval": interval(row.get("ate_low"), row.get("ate_high"), spec=".3g")
+        "ate_interval": interval(row.get("ate_low"), row.get("ate_high"))
         if number(row.get("ate")) is not None
         else NONE,
     }
