@@ -35,13 +35,6 @@ class FutureViews:
                 f"{self.history}, horizon {self.horizon}, stride {self.stride}"
             )
 
-    def __post_init__(self) -> None:
-        if self.history < 1 or self.horizon < 1:
-            raise ValueError(f"history and horizon must be at least 1, got {self.history} and {self.horizon}")
-        taken = sorted({"time", "valid"} & {*self.context_keys, *self.target_keys})
-        if taken:
-            raise ValueError(f"a view itself has entries {taken}: rename these observations, or leave them out")
-
     def __call__(self, batch: TensorDict, generator: Generator | None = None) -> Views:
         """Needs ``obs`` [B, >= history + horizon, ...] for target keys and [B, >= history, ...] for context keys.
 
