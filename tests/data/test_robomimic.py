@@ -310,3 +310,12 @@ def test_real_adroit_demonstrations(data_dir):
         assert source.spec.obs["state"].shape == (39,)
         assert source.spec.action_dim == 28
         assert len(source.filters["valid"]) == 3
+
+
+def test_a_file_that_is_being_recorded_is_locked(tmp_path):
+    path = tmp_path / "demos.hdf5"
+    with RobomimicWriter(path, SPEC) as writer:
+        writer.append(make_full_episode(3, 0))
+        with pytest.raises(BlockingIOError, match="is being written by another process; wait"):
+            RobomimicSource(path)
+    assert len(RobomimicSource(path)) == 1

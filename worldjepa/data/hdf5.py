@@ -9,21 +9,26 @@ import numpy as np
 from numpy import ndarray
 
 from worldjepa.data.episodes import as_observation
+from worldjepa.data.journal import recover
 
 Node = Any
 """An h5py group or dataset: h5py's own types cannot tell which, by name."""
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
+    """Open an HDF5 file for reading, finishing a recording that was interrupted while it was saved.
 
     Raises:
+        BlockingIOError: it is being written by another process.
         ValueError: it is not HDF5, or it is truncated.
     """
     try:
+        recover(path)
         return h5py.File(path, "r")
     except FileNotFoundError:
         raise
+    except BlockingIOError as error:
+        raise BlockingIOError(f"{path} is being written by another process; wait until that is done") from error
     except OSError as error:
         raise ValueError(
             f"{path} cannot be read as HDF5 ({error}); it is truncated or something else: fetch or record it again "

@@ -22,6 +22,7 @@ from worldjepa.data.episodes import (
     select_names,
 )
 from worldjepa.data.hdf5 import Node, open_hdf5, read_actions, read_group, read_json, read_vector
+from worldjepa.data.journal import JournaledFile
 from worldjepa.types import DataSpec
 
 
@@ -156,13 +157,14 @@ class RobomimicWriter:
             with RobomimicSource(self.path) as source:
                 if source.spec.obs != spec.obs or source.spec.action_dim != spec.action_dim:
                     raise ValueError(f"{self.path} holds {source.spec}; {spec} cannot be appended to it")
-        self._file = h5py.File(self.path, "a")
+        self._disk = _open_journaled(self.path)
+        self._file = h5py.File(self._disk, "a")
         self._data: Node = self._file.require_group("data")
         self._data.attrs["env_args"] = json.dumps(env_args(spec.env))
         self._data.attrs["worldjepa_spec"] = json.dumps(spec.to_json())
         self._data.attrs.setdefault("total", np.int64(0))
         self._count = 1 + max((int(name[5:]) for name in self._data), default=-1)
-        self._file.flush()
+        self._commit()
 
     def append(self, episode: Episode) -> str:
         """Write one episode and flush it; returns its name in the file, ``demo_<i>``.
@@ -196,7 +198,7 @@ class RobomimicWriter:
         self._data[name] = demo  # linked only now, so that a half-written demo is never seen
         self._data.attrs["total"] = np.int64(self._data.attrs["total"] + num)
         self._count += 1
-        self._file.flush()
+        self._commit()
         return name
 
     def write_mask(self, name: str, demos: Sequence[str]) -> None:
@@ -213,17 +215,34 @@ class RobomimicWriter:
         if name in masks:
             del masks[name]
         masks[name] = np.array(list(demos), dtype="S")
-        self._file.flush()
+        self._commit()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if not self._disk.closed:
+            self._commit()
+            self._file.close()
+            self._disk.commit()
+            self._disk.close()
+
+    def _commit(self) -> None:
+        self._file.flush()
+        self._disk.commit()
 
     def __enter__(self) -> "RobomimicWriter":
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _open_journaled(path: Path) -> JournaledFile:
+    try:
+        return JournaledFile(path)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            f"{path} is open in another process; wait until that is done, or choose another name"
+        ) from error
 
 
 def env_args(env: dict) -> dict:
