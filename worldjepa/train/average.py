@@ -20,16 +20,17 @@ class WeightAverage:
 
     def __init__(self, module: nn.Module, decay: float):
         self.decay = decay
-        live = {name: local(value) for name, value in module.state_dict().items()}
+        live = module.state_dict()
         self.state: dict[str, Tensor] = {name: value.detach().clone() for name, value in live.items()}
-        smooth = [name for name, value in live.items() if value.is_floating_point()]
-        self._smooth = ([self.state[name] for name in smooth], [live[name] for name in smooth])
-        self._copied = [(self.state[name], live[name]) for name in live.keys() - set(smooth)]
+        pairs = [(local(self.state[name]), local(value)) for name, value in live.items()]
+        smooth = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._smooth = ([average for average, _ in smooth], [weights for _, weights in smooth])
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimiser step ``step`` (from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(*self._smooth, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
-        for average, live in self._copied:
-            average.copy_(live)
+        for average, weights in self._copied:
+            average.copy_(weights)

@@ -110,7 +110,8 @@ def rng_tensors(accelerator: Accelerator) -> dict[str, Tensor]:
 
 def load_rng(tensors: dict[str, Tensor], rank: int) -> None:
     """Set the random states of this process to those saved for process ``rank``."""
-    set_own_rng({name: value[rank] for name, value in tensors.items()})
+    # clone: torch.set_rng_state reads the start of the storage, not of the view.
+    set_own_rng({name: value[rank].clone() for name, value in tensors.items()})
 
 
 @contextlib.contextmanager

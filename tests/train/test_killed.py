@@ -1,0 +1,68 @@
+"""SIGKILL at any moment: no half checkpoint is ever taken for a whole one, and the resumed run ends the same."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_learner import exported
+
+from worldjepa.train.log import read_metrics
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> tuple[Path, dict]:
+    """Folder of an uninterrupted and a killed run, and what was seen on the way."""
+    folder = tmp_path_factory.mktemp("killed")
+    worker = Path(__file__).parents[1] / "support" / "kill_worker.py"
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, worker, folder], env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_ten_random_moments(killed):
+    folder, seen = killed
+    moments = seen["moments"]
+    assert len(moments) == 10
+    assert moments == sorted(moments)
+    assert len(set(moments)) > 3, "the run must have made progress between the kills"
+    for name in ("model", "average", "optimizer", "rng"):
+        whole, resumed = (
+            load_file(folder / run / "checkpoints/last/training_state" / f"{name}.safetensors")
+            for run in ("whole", "killed")
+        )
+        assert whole.keys() == resumed.keys()
+        for key in whole:
+            assert torch.equal(whole[key].nan_to_num(), resumed[key].nan_to_num()), f"{name}: {key}"
+    whole, resumed = (exported(folder / run / "checkpoints/last") for run in ("whole", "killed"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_the_log_is_that_of_an_uninterrupted_run(killed):
+    folder, _ = killed
+    whole, resumed = (
+        [{name: value for name, value in row.items() if name != "time_s"} for row in read_metrics(folder / run)]
+        for run in ("whole", "killed")
+    )
+    assert whole == resumed
+
+
+def test_every_operation_of_a_save(killed):
+    _, seen = killed
+    cases = seen["operations"]
+    assert len(cases) > 20
+    assert cases[0]["left"] == [1]
+    assert cases[-1]["left"] == [2]
+    for number, case in enumerate(cases):
+        assert case["whole"], f"a half checkpoint after operation {number}"
+        assert case["left"] in ([1], [1, 2], [2])
+        assert int(case["pointed"]) in case["left"], f"`last` dangles after operation {number}"
+        assert int(case["mended"]) == case["left"][-1]
+        assert not [name for name in case["names"] if name.startswith(".tmp-")]
