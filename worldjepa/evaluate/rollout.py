@@ -20,7 +20,7 @@ from worldjepa.evaluate.manifest import Manifest, make_manifest, versions
 from worldjepa.evaluate.results import EpisodeResult, Evaluation
 from worldjepa.types import Policy
 
-__all__ = ["EpisodeResult", "Evaluation", "SeededPolicy", "Task", "evaluate", "evaluate_floors", "task"]
+__all__ = ["EpisodeResult", "Evaluation", "SeededPolicy", "Task", "evaluate", "task"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,25 +118,6 @@ def evaluate(
     if clipped := sum(episode.num_clipped for episode in found.episodes):
         logger.warning("%s: the actions of %d steps were clipped to the action space of %s", name, clipped, task.env_id)
     return found
-
-
-def evaluate_floors(task: Task, manifest: Manifest, **options) -> dict[str, Evaluation]:
-    """The random and the no-op policy on the same starts, without which a success rate says little.
-
-    Args:
-        task, manifest, options: as for `evaluate`.
-
-    Returns:
-        {"random": ..., "noop": ...}.
-    """
-    from worldjepa_policies.noop import NoopPolicy
-    from worldjepa_policies.random import RandomPolicy
-
-    floors: dict[str, Policy] = {
-        "random": RandomPolicy(task.action_space),
-        "noop": NoopPolicy(task.action_space, hold_key=task.hold_key),
-    }
-    return {name: evaluate(policy, task, manifest, name=name, **options) for name, policy in floors.items()}
 
 
 def _result(rollout: Rollout, task: Task) -> EpisodeResult:
