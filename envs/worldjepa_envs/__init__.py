@@ -15,6 +15,7 @@ __all__ = ["expert"]
 _LAZY = {"expert": "worldjepa_envs.experts"}
 
 register("worldjepa/Push-v0", "worldjepa_envs.push:PushEnv", max_episode_steps=150, disable_env_checker=True)
+register("worldjepa/Reach-v0", "worldjepa_envs.reach:ReachEnv", max_episode_steps=100, disable_env_checker=True)
 register("worldjepa/PushT-v0", "worldjepa_envs.pusht:PushTEnv", max_episode_steps=300, disable_env_checker=True)
 
 

@@ -85,4 +85,8 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0):
         from worldjepa_envs.push_expert import push_action
 
         return Expert(push_action, noise=noise, seed=seed)
-    raise ValueError(f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0")
+    if env_id == "worldjepa/Reach-v0":
+        from worldjepa_envs.reach_expert import reach_action
+
+        return Expert(reach_action, noise=noise, seed=seed)
+    raise ValueError(f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/Reach-v0")

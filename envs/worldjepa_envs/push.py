@@ -34,8 +34,7 @@ _XML = f"""
     <flag gravity="disable"/>
   </option>
   <visual>
-    <quality offsamples="0" shadowsize="0"/>
-    <global offwidth="1024" offheight="1024"/>
+    <quality offsamples="0" shadowsize="0" numslices="16" numstacks="8"/>
     <headlight ambient=".5 .5 .5" diffuse=".15 .15 .15" specular="0 0 0"/>
     <map znear=".01"/>
   </visual>
