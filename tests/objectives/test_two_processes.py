@@ -1,0 +1,32 @@
+"""Two processes with half of the rows each give the loss and, averaged as DDP does, the gradient of one process."""
+
+import loss_worker
+import pytest
+import torch
+import torch.multiprocessing
+
+ALONE = ["weighted", "mean", "empty", "gathered", "variance", "covariance"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
+    folder = tmp_path_factory.mktemp("processes")
+    torch.multiprocessing.spawn(loss_worker.work, (folder,), loss_worker.NUM_PROCESSES)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(loss_worker.NUM_PROCESSES)]
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_the_mean_over_processes_is_the_value_of_one(both, name) -> None:
+    if name in ("gathered", "variance", "covariance"):  # the same on all processes
+        assert torch.equal(both[0][f"{name}/value"], both[1][f"{name}/value"])
+    mean = (both[0][f"{name}/value"] + both[1][f"{name}/value"]) / 2
+    torch.testing.assert_close(mean, loss_worker.losses()[f"{name}/value"])
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_the_gradient_is_that_of_one(both, name) -> None:
+    """Of each row: its parameters' gradients are averaged over processes, so half of what a process computes."""
+    merged = torch.stack([half[f"{name}/gradient"] for half in both], dim=1).flatten(0, 1) / 2
+    expected = loss_worker.losses()[f"{name}/gradient"]
+    torch.testing.assert_close(merged, expected)
+    assert name == "empty" or expected.abs().sum() > 0

@@ -1,0 +1,54 @@
+"""The losses that look at the whole batch, computed by any number of processes on their own rows of it."""
+
+import datetime
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from tensordict import TensorDict
+from torch import Tensor
+
+from worldjepa.objectives import VarianceCovariance, gather_rows, masked_mean
+from worldjepa.types import Prediction
+
+NUM_PROCESSES = 2
+
+
+def losses(rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+    """Values and gradients of this process's rows; the rows hold very different amounts of padding."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+    weight = torch.rand(6, 5, generator=generator, dtype=torch.float64)
+    weight[1::2, 1:] = 0.0
+    mix = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+    terms = {
+        "weighted": lambda x: masked_mean(x.square(), weight[rank::world]),
+        "mean": lambda x: masked_mean(x.square()),
+        "empty": lambda x: masked_mean(x, torch.zeros(5)),
+        "gathered": lambda x: (gather_rows(x).sort(dim=0).values.cumsum(0) * mix).sum(),
+        "variance": lambda x: _variance(x)["variance"],
+        "covariance": lambda x: _variance(x)["covariance"],
+    }
+    found = {}
+    for name, term in terms.items():
+        own = rows[rank::world].clone().requires_grad_()
+        value = term(own)
+        (gradient,) = torch.autograd.grad(value, own)
+        found |= {f"{name}/value": value.detach(), f"{name}/gradient": gradient}
+    return found
+
+
+def work(rank: int, folder: Path) -> None:
+    """What each process does: join the group, save its losses."""
+    torch.set_num_threads(1)
+    address = f"file://{folder / 'meeting'}"
+    patience = datetime.timedelta(seconds=60)
+    dist.init_process_group("gloo", address, rank=rank, world_size=NUM_PROCESSES, timeout=patience)
+    torch.save(losses(rank, NUM_PROCESSES), folder / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def _variance(x: Tensor) -> dict[str, Tensor]:
+    prediction = Prediction(0.3 * x[:, None, None], None, None, None)
+    return VarianceCovariance()(prediction, TensorDict({}, batch_size=[len(x)]))
