@@ -17,7 +17,7 @@ from worldjepa.train.checkpoint import Checkpoints
 from worldjepa.train.config import FitConfig
 from worldjepa.train.fit import fit
 
-CONFIG = FitConfig(steps=400, warmup=5, lr=1e-2, log_every=7, save_every=3, monitor_every=50, average=0.9, device="cpu")
+CONFIG = FitConfig(steps=200, warmup=5, lr=1e-2, log_every=7, save_every=3, monitor_every=50, average=0.9, device="cpu")
 NUM_KILLS = 10
 
 
@@ -47,18 +47,23 @@ def in_child(work: Callable[[], None], seconds: float | None = None) -> bool:
     return False
 
 
-def random_moments(folder: Path) -> list[int]:
-    """Kill the training of ``folder/killed`` ten times, then let it end; newest step after each kill."""
+def random_moments(folder: Path, longest_s: float) -> dict[str, list[int]]:
+    """Kill a training ten times, then let it end; if it ends too early, go on with another one.
+
+    Returns:
+        Newest step after each kill, by the name of the run.
+    """
     chance = random.Random(0)
-    steps = []
-    while len(steps) < NUM_KILLS:
-        killed = in_child(lambda: train(folder / "killed"), chance.uniform(0.05, 0.6))
-        if not killed:
-            raise RuntimeError("the run ended before it was killed ten times: make it longer")
-        found = Checkpoints(folder / "killed/checkpoints").steps()
-        steps.append(found[-1] if found else 0)
-    in_child(lambda: train(folder / "killed"))
-    return steps
+    runs: dict[str, list[int]] = {}
+    while sum(map(len, runs.values())) < NUM_KILLS:
+        name = f"killed_{len(runs)}"
+        runs[name] = []
+        while sum(map(len, runs.values())) < NUM_KILLS:
+            if not in_child(lambda name=name: train(folder / name), chance.uniform(0.0, longest_s)):
+                break
+            runs[name].append(max(Checkpoints(folder / name / "checkpoints").steps(), default=0))
+        in_child(lambda name=name: train(folder / name))
+    return runs
 
 
 def every_operation(folder: Path) -> list[dict]:
@@ -69,7 +74,8 @@ def every_operation(folder: Path) -> list[dict]:
         shutil.rmtree(here, ignore_errors=True)
         checkpoints = Checkpoints(here, keep_last=1)
         checkpoints.save(1, save_two_files)
-        killed = in_child(lambda at=len(seen), into=checkpoints: die_at(at, into))
+        number = len(seen)
+        killed = in_child(lambda at=number, into=checkpoints: die_at(at, into))
         left = checkpoints.steps()
         pointed = (here / "last").resolve().name
         checkpoints.clean()
@@ -115,5 +121,7 @@ def die_at(number: int, checkpoints: Checkpoints) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     place = Path(sys.argv[1])
-    train(place / "whole")
-    print(json.dumps({"moments": random_moments(place), "operations": every_operation(place)}))
+    began = time.monotonic()
+    in_child(lambda: train(place / "whole"))
+    longest_s = (time.monotonic() - began) / 2
+    print(json.dumps({"moments": random_moments(place, longest_s), "operations": every_operation(place)}))

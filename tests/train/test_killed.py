@@ -29,27 +29,28 @@ def killed(tmp_path_factory) -> tuple[Path, dict]:
 
 def test_ten_random_moments(killed):
     folder, seen = killed
-    moments = seen["moments"]
+    moments = [steps for run in seen["moments"].values() for steps in run]
     assert len(moments) == 10
-    assert moments == sorted(moments)
-    assert len(set(moments)) > 3, "the run must have made progress between the kills"
+    assert len(set(moments)) > 2, "the run must have made progress between the kills"
+    for run in seen["moments"]:
+        compare(folder / "whole", folder / run)
+
+
+def compare(whole_run: Path, killed_run: Path) -> None:
+    """Everything a checkpoint holds is the same to the last bit, and so is the log."""
     for name in ("model", "average", "optimizer", "rng"):
         whole, resumed = (
-            load_file(folder / run / "checkpoints/last/training_state" / f"{name}.safetensors")
-            for run in ("whole", "killed")
+            load_file(run / "checkpoints/last/training_state" / f"{name}.safetensors")
+            for run in (whole_run, killed_run)
         )
         assert whole.keys() == resumed.keys()
         for key in whole:
             assert torch.equal(whole[key].nan_to_num(), resumed[key].nan_to_num()), f"{name}: {key}"
-    whole, resumed = (exported(folder / run / "checkpoints/last") for run in ("whole", "killed"))
+    whole, resumed = (exported(run / "checkpoints/last") for run in (whole_run, killed_run))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-
-
-def test_the_log_is_that_of_an_uninterrupted_run(killed):
-    folder, _ = killed
     whole, resumed = (
-        [{name: value for name, value in row.items() if name != "time_s"} for row in read_metrics(folder / run)]
-        for run in ("whole", "killed")
+        [{name: value for name, value in row.items() if name != "time_s"} for row in read_metrics(run)]
+        for run in (whole_run, killed_run)
     )
     assert whole == resumed
 

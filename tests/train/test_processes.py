@@ -21,7 +21,11 @@ def runs(tmp_path_factory) -> Path:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", worker, folder]
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}, capture_output=True, text=True, timeout=200
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     train(folder / "one")
@@ -49,7 +53,9 @@ def test_two_processes_learn_what_one_learns(runs, two, one):
     ours, theirs = exported(runs / two / "checkpoints/last"), exported(runs / one / "checkpoints/last")
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
-        torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            ours[name], value, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def test_shards_are_saved_whole(runs):
@@ -57,7 +63,9 @@ def test_shards_are_saved_whole(runs):
     whole, resumed = (exported(runs / name / "checkpoints/last") for name in ("shards", "resumed_True"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     tensors = exported(runs / "one/checkpoints/last")
-    assert {name: value.shape for name, value in whole.items()} == {name: value.shape for name, value in tensors.items()}
+    assert {name: value.shape for name, value in whole.items()} == {
+        name: value.shape for name, value in tensors.items()
+    }
 
 
 def test_a_time_budget_ends_all_processes_at_one_step(runs):
