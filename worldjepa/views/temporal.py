@@ -34,6 +34,9 @@ class FutureViews:
                 f"expected history and horizon of at least 1 and a stride that divides the horizon, got history "
                 f"{self.history}, horizon {self.horizon}, stride {self.stride}"
             )
+        taken = sorted({"time", "valid"} & {*self.context_keys, *self.target_keys})
+        if taken:
+            raise ValueError(f"a view has entries {taken} of its own: rename these observations, or leave them out")
 
     def __call__(self, batch: TensorDict, generator: Generator | None = None) -> Views:
         """Needs ``obs`` [B, >= history + horizon, ...] for target keys and [B, >= history, ...] for context keys.
