@@ -10,7 +10,7 @@ from worldjepa.commands.console import plain_table
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.console import RenderableType
+    from rich.console import Group, RenderableType
     from rich.table import Table
 
     from worldjepa.commands.summary import Running, Summary
@@ -124,7 +124,9 @@ def _note(running: "Running") -> str:
     return f"{constant} of {running.min.size} constant" if constant else ""
 
 
-def _actions(source: "EpisodeSource", found: "Summary") -> "Table":
+def _actions(source: "EpisodeSource", found: "Summary") -> "Group":
+    from rich.console import Group
+
     running, spec = found.values["action"], source.spec
     inside = bool((running.min >= -1).all() and (running.max <= 1).all())
     table = plain_table("action", "min", "max", "mean", "std", "allowed", "note")
@@ -133,9 +135,7 @@ def _actions(source: "EpisodeSource", found: "Summary") -> "Table":
         table.add_row(str(i), *[f"{x:.4g}" for x in values], allowed, note)
     scaled = "all within [-1, 1]" if inside else "not within [-1, 1]: fine here (normalised in training)"
     still = found.still_steps / max(sum(found.lengths) - len(found.lengths), 1)
-    table.caption = f"{scaled}; {still:.0%} of the steps repeat the action before"
-    table.caption_justify = "left"
-    return table
+    return Group(table, f"{scaled}; {still:.0%} of the steps repeat the action before")
 
 
 def _bounds(

@@ -15,7 +15,7 @@ from worldjepa.commands.run_folder import DataChoice, data_section, read_config,
 from worldjepa.commands.train import Options, Selection
 from worldjepa.data import Store, WindowSampler, open_store, split_episodes
 from worldjepa.learner import Learner
-from worldjepa.recipes import make_learner, recipe, save_pretrained
+from worldjepa.recipes import fit_statistics, make_learner, recipe, save_pretrained
 from worldjepa.recipes.keys import Window
 from worldjepa.train import FitResult, fit
 
@@ -50,7 +50,7 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
     store = open_data(options.data, main)
     episodes = choose_episodes(store, options.episodes)
     window = recipe(options.recipe).window(options.model, store.spec)
-    statistics = store.statistics(np.concatenate([episodes["train"], episodes["unlabelled"]]))
+    statistics = fit_statistics(options.model, store, np.concatenate([episodes["train"], episodes["unlabelled"]]))
     torch.manual_seed(options.fit.seed)
     learner = make_learner(options.recipe, options.model, store.spec, statistics)
     sampler = make_sampler(store, episodes, window, options)

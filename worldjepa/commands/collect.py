@@ -1,0 +1,68 @@
+"""``worldjepa collect``: record a policy in an environment."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class Options:
+    """An interrupted collection keeps the episodes it has; --append goes on."""
+
+    env: Positional[str]
+    """Gymnasium id, such as worldjepa/Push-v0; "package:id" imports the package first."""
+    out: Positional[Path]
+    """File to write, robomimic HDF5."""
+    policy: str = "expert"
+    """expert, random, noop, or a run folder."""
+    episodes: int = 200
+    """Episodes to write."""
+    seed: int = 0
+    """The episodes' seeds are drawn from it."""
+    num_envs: int = 1
+    """Environments side by side."""
+    parallel: bool = False
+    """Each environment in a process of its own (worth it for rendering)."""
+    only_success: bool = False
+    """Write solved episodes only, and go on until there are enough."""
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise on the actions, in half ranges of the action space."""
+    kwargs: tuple[str, ...] = ()
+    """Arguments of the environment, as name=value: obs_type=state+pixels."""
+    clip: bool = False
+    """Clip actions that leave the action space, instead of stopping with an error."""
+    append: bool = False
+    """Go on with an existing file; give another --seed then."""
+
+
+def run(options: Options) -> int:
+    """Collect, and say what was written."""
+    from worldjepa.commands import rendering, tasks
+    from worldjepa.data.collect import collect
+
+    rendering.choose()
+    task = tasks.find_task(options.env, {}, tasks.parse_kwargs(options.kwargs))
+    _, policy = tasks.find_policy(options.policy, task)
+    found = collect(
+        task,
+        policy,
+        options.out,
+        options.episodes,
+        seed=options.seed,
+        num_envs=options.num_envs,
+        parallel=options.parallel,
+        only_success=options.only_success,
+        noise=options.noise,
+        out_of_bounds="clip" if options.clip else "error",
+        append=options.append,
+        progress=True,
+    )
+    print(f"{found.path}: {found.num_episodes} episodes, {found.num_steps:,} steps")
+    if task.success is not None:
+        print(
+            f"{found.num_success} of {found.num_tried} episodes solved; {found.num_dropped} starts were solved already"
+        )
+    print(f"worldjepa inspect {shlex.quote(str(found.path))}")
+    return 0

@@ -1,0 +1,202 @@
+"""``worldjepa evaluate``: policies on the same recorded starts, with floors, intervals and paired tests."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+from worldjepa.commands import rendering, tasks
+
+if TYPE_CHECKING:
+    from worldjepa.data.task import Task
+    from worldjepa.evaluate.manifest import Manifest
+    from worldjepa.evaluate.results import Evaluation
+
+
+@dataclass(frozen=True)
+class Options:
+    """Results go into the first run folder named; what stands there from earlier on the same starts is compared too."""
+
+    policies: Positional[tuple[str, ...]]
+    """Run folders (the first receives the results), model folders or hub names; also expert, random, noop."""
+    env: str | None = None
+    """Gymnasium id; by default the environment that the data was recorded in."""
+    kwargs: tuple[str, ...] = ()
+    """Arguments of the environment, as name=value."""
+    out: Path | None = None
+    """Folder for the results, where the first policy is no run folder."""
+    episodes: int = 100
+    """Starts: exactly so many episodes are run, once each, for every policy."""
+    seed: int = 0
+    """The starts are drawn from it."""
+    manifest: Path | None = None
+    """File of recorded starts; by default one is made in the run folder and used again."""
+    hold: int = 1
+    """Steps in a row for which the task must be solved."""
+    action_steps: int | None = None
+    """Actions executed of each predicted chunk; by default all of them."""
+    ensemble: float | None = None
+    """ACT's temporal ensembling with this decay: the network is asked at every step."""
+    floors: bool = True
+    """Run the random and the no-op policy as well."""
+    videos: int = 4
+    """First episodes of each learned policy to film."""
+    num_envs: int = 1
+    """Environments side by side; no result depends on it."""
+    parallel: bool = False
+    """Each environment in a process of its own."""
+    clip: bool = False
+    """Clip actions that leave the action space and count them, instead of stopping with an error."""
+    record: Path | None = None
+    """Folder to write each policy's rollouts to, as robomimic HDF5."""
+    device: str = "cpu"
+    """Where the networks run."""
+
+
+def run(options: Options) -> int:
+    """Evaluate, save and print the table."""
+    from worldjepa.commands.console import make_console
+    from worldjepa.evaluate.compare import save_comparison
+    from worldjepa.evaluate.table import success_table
+
+    if not options.policies:
+        raise ValueError("name at least one policy: worldjepa evaluate RUN (or expert, random, noop)")
+    console = make_console()
+    backend = rendering.choose()
+    videos = options.videos if backend != "disable" else 0
+    if videos < options.videos:
+        console.print("no videos: nothing can draw here (worldjepa doctor says what to install)")
+    out = find_out(options)
+    task = tasks.find_task(options.env, recorded_env(options.policies), tasks.parse_kwargs(options.kwargs))
+    manifest = find_manifest(task, out, options)
+    if manifest.dropped:
+        console.print(f"{len(manifest.dropped)} starts were solved already; others took their place")
+    new = [evaluate_one(x, task, manifest, out, videos, options) for x in find_policies(task, options)]
+    found = [*new, *earlier(out, new)]
+    comparison = None
+    if len(found) > 1:
+        import json
+
+        comparison = json.loads(save_comparison(found, out).read_text())
+        first = new[0].policy
+        comparison["pairs"] = [pair for pair in comparison["pairs"] if first in (pair["a"], pair["b"])]
+    console.print(success_table(found, comparison))
+    console.print(f"{out}/evaluations; worldjepa report {shlex.quote(str(out))}")
+    return 0
+
+
+def find_out(options: Options) -> Path:
+    """Where results go.
+
+    Raises:
+        ValueError: the first policy is no run folder and no folder is given.
+    """
+    first = Path(options.policies[0])
+    if options.out is not None:
+        return options.out
+    if (first / "config.json").is_file() and (first / "checkpoints").is_dir():
+        return first
+    if first.is_dir() and first.name == "pretrained_model":
+        raise ValueError(f"{first} is a model, not a run folder: say where results go with --out FOLDER")
+    if options.policies[0] in tasks.NAMES or not first.exists():
+        tasks_hint = "say where results go with --out FOLDER"
+        if options.policies[0] not in tasks.NAMES and "/" not in options.policies[0]:
+            raise ValueError(f"there is no run folder {first}")
+        raise ValueError(f"{options.policies[0]} is no run folder: {tasks_hint}")
+    raise ValueError(f"{first} is no run folder (config.json and checkpoints/): say where results go with --out FOLDER")
+
+
+def recorded_env(policies: tuple[str, ...]) -> dict[str, Any]:
+    """The environment in which the data of the first trained policy was recorded; empty if none says."""
+    import json
+
+    for name in policies:
+        path = Path(name) / "config.json"
+        if path.is_file():
+            return dict(json.loads(path.read_text()).get("spec", {}).get("env") or {})
+    return {}
+
+
+def find_manifest(task: "Task", out: Path, options: Options) -> "Manifest":
+    """The starts: from the file named, from an earlier evaluation of the run, or new."""
+    from worldjepa.evaluate.manifest import Manifest, make_manifest
+
+    if options.manifest is not None:
+        return Manifest.load(options.manifest)
+    name = f"{task.env_id.replace('/', '-').replace(':', '-')}-{options.episodes}-seed{options.seed}.json"
+    path = out / "starts" / name
+    if path.is_file():
+        return Manifest.load(path)
+    return make_manifest(task, options.episodes, options.seed, num_envs=min(options.num_envs, 8)).save(path)
+
+
+def find_policies(task: "Task", options: Options) -> "list[tuple[str, Any]]":
+    """(name, policy) of all policies to run, floors last; names that occur twice become folder names."""
+    learned = {"n_action_steps": options.action_steps, "temporal_ensemble": options.ensemble, "device": options.device}
+    found: list[tuple[str, Any]] = []
+    for source in options.policies:
+        extra = {} if source in tasks.NAMES else learned
+        name, policy = tasks.find_policy(source, task, **fitting(source, extra))
+        taken = {x for x, _ in found}
+        found.append((Path(source).resolve().name if name in taken else name, policy))
+    if options.floors:
+        found += [tasks.find_policy(x, task) for x in tasks.FLOORS if x not in options.policies]
+    names = [name for name, _ in found]
+    if len(set(names)) < len(names):
+        raise ValueError(f"policies need different names, got {', '.join(names)}: rename a run folder")
+    return found
+
+
+def fitting(source: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of chunked execution that a policy has: one that predicts a single action has none."""
+    import json
+
+    path = Path(source) / "config.json"
+    if not options or not path.is_file():
+        return options
+    chunk = json.loads(path.read_text()).get("config", {}).get("chunk", 1)
+    return options if chunk > 1 else {"device": options["device"]}
+
+
+def evaluate_one(
+    named: tuple[str, Any], task: "Task", manifest: "Manifest", out: Path, videos: int, options: Options
+) -> "Evaluation":
+    """Run one policy on all starts and save what came of it."""
+    from worldjepa.evaluate.rollout import evaluate
+
+    name, policy = named
+    found = evaluate(
+        policy,
+        task,
+        manifest,
+        name=name,
+        num_envs=options.num_envs,
+        hold=options.hold,
+        out_of_bounds="clip" if options.clip else "error",
+        parallel=options.parallel,
+        videos=0 if name in tasks.FLOORS else min(videos, len(manifest)),
+        run_dir=out,
+        record=options.record / f"{name}.hdf5" if options.record else None,
+        progress=True,
+    )
+    found.save(out)
+    return found
+
+
+def earlier(out: Path, new: "list[Evaluation]") -> "list[Evaluation]":
+    """Evaluations in the folder on the same starts and terms, of policies that were not run now."""
+    from worldjepa.evaluate.results import Evaluation
+
+    found = []
+    for path in sorted((out / "evaluations").glob("*.json")):
+        before = Evaluation.load(path)
+        alike = (before.manifest["sha256"], before.hold, before.success_threshold) == (
+            new[0].manifest["sha256"],
+            new[0].hold,
+            new[0].success_threshold,
+        )
+        if alike and before.policy not in {x.policy for x in new}:
+            found.append(before)
+    return found

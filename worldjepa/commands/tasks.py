@@ -1,0 +1,79 @@
+"""Environments and policies by the names a person types."""
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worldjepa.data.task import Task
+    from worldjepa.types import Policy
+
+FLOORS = ("random", "noop")
+NAMES = (*FLOORS, "expert")
+"""Policies that need no training."""
+
+
+def parse_kwargs(pairs: Sequence[str]) -> dict[str, Any]:
+    """Keyword arguments from "name=value" texts; values are read as JSON where they can be, else as text.
+
+    Raises:
+        ValueError: a text without "=".
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"expected name=value for the environment, got {pair!r}, as in obs_type=state+pixels")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
+def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any]) -> "Task":
+    """The task to evaluate on.
+
+    Args:
+        env: id the user gave, or None to take the one that the data was recorded in.
+        recorded: `DataSpec.env` of that data.
+        kwargs: for the environment; they come before the recorded ones.
+
+    Raises:
+        ValueError: no environment given and none recorded, or an unknown one.
+    """
+    from worldjepa.data.task import task
+
+    name = recorded.get("env_name") or recorded.get("id")
+    if env is None and not name:
+        raise ValueError("the data does not say which environment it comes from: name it with --env (worldjepa envs)")
+    before = recorded.get("env_kwargs") or recorded.get("kwargs") or {}
+    same = env is None or env == name
+    return task(env or str(name), **((before if same else {}) | kwargs))
+
+
+def find_policy(name: str, task: "Task", **options: Any) -> "tuple[str, Policy]":
+    """A policy and what to call it.
+
+    Args:
+        name: "random", "noop", "expert", or a run folder, a model folder or a hub name.
+        task: where it will act.
+        options: for learned policies, see `worldjepa_policies.load.load_policy`.
+
+    Raises:
+        ValueError: no such policy.
+    """
+    from worldjepa.evaluate.floors import NoopPolicy, RandomPolicy
+
+    if name == "random":
+        return name, RandomPolicy(task.action_space)
+    if name == "noop":
+        return name, NoopPolicy(task.action_space, hold_key=task.hold_key)
+    if name == "expert":
+        return name, importlib.import_module("worldjepa_policies.scripted").ScriptedPolicy(task.env_id)
+    if not Path(name).exists() and "/" not in name:
+        raise ValueError(f"{name!r} is neither a folder nor one of {', '.join(NAMES)}")
+    policy = importlib.import_module("worldjepa_policies.load").load_policy(name, **options)
+    return policy.learner.origin.recipe, policy
