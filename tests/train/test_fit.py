@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -206,6 +207,31 @@ def test_a_finished_run_resumes_to_its_result(tmp_path):
     _, first = run(tmp_path)
     _, again = run(tmp_path, resume=True)
     assert (again.steps, again.checkpoint) == (first.steps, first.checkpoint)
+
+
+def test_a_compiler_that_fails_is_explained(tmp_path):
+    """dynamo's own exception, raised without the seconds that a real compilation takes."""
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    learner = TinyLearner()
+
+    def fails(*args):
+        raise BackendCompilerFailed("inductor", FileNotFoundError("g++"), None)
+
+    learner.model.encoder.register_forward_pre_hook(fails)
+    with pytest.raises(RuntimeError, match=r"torch\.compile failed.*set compile=False"):
+        run(tmp_path, learner=learner)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # inductor's own
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_parts_learn_the_same(tmp_path):
+    no_dropout = TinyConfig(dropout=0.0)
+    plain, _ = run(tmp_path / "plain", learner=TinyLearner(no_dropout))
+    compiled, _ = run(tmp_path / "compiled", dataclasses.replace(CONFIG, compile=True), TinyLearner(no_dropout))
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    torch.testing.assert_close(compiled.head.weight, plain.head.weight, rtol=1e-4, atol=1e-5)
 
 
 def test_compile_needs_parts_to_compile(tmp_path):

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from worldjepa.learner import Learner
 from worldjepa.train.average import WeightAverage
 from worldjepa.train.checkpoint import Checkpoints
-from worldjepa.train.compiling import compile_parts
+from worldjepa.train.compiling import compile_errors_explained, compile_parts
 from worldjepa.train.config import FitConfig
 from worldjepa.train.guard import FiniteGuard
 from worldjepa.train.log import Means, MetricsLog
@@ -146,6 +146,7 @@ def _prepare(learner: Learner, accelerator: Accelerator, config: FitConfig) -> t
     return model, Run(learner, make_optimizer(learner, config), average, export, config, accelerator)
 
 
+@compile_errors_explained()
 def _backward(
     model: nn.Module, batch: Batches, step: int, accelerator: Accelerator, config: FitConfig
 ) -> dict[str, Tensor]:
