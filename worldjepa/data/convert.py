@@ -92,8 +92,9 @@ def _write_arrays(source: EpisodeSource, steps: Path, progress: Progress | None)
             index["seeds"].append(episode.seed)
             if progress is not None:
                 progress(done, len(source))
-    for name in sorted(partial & layout.keys()):
-        warnings.warn(f"{source.path}: some episodes have no {name}, so the store leaves it out", stacklevel=4)
+    if dropped := sorted(partial & layout.keys()):
+        warnings.warn(f"{source.path}: some episodes have no {dropped}, so the store leaves that out", stacklevel=4)
+    for name in dropped:
         del layout[name]
         _file_of(steps, name).unlink()
     _describe(steps, layout, index["ends"][-1])

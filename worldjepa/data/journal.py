@@ -32,6 +32,7 @@ class JournaledFile(io.RawIOBase):
         self._position = 0
         self._size = self._committed = os.fstat(self._fd).st_size
         self._pages: dict[int, bytearray] = {}
+        self._abandoned = False
 
     def readable(self) -> bool:
         return True
@@ -67,6 +68,9 @@ class JournaledFile(io.RawIOBase):
     def write(self, buffer) -> int:
         data = memoryview(buffer).cast("B")
         start, stop = self._position, self._position + len(data)
+        if self._abandoned:
+            self._position = stop
+            return len(data)
         for number in _page_numbers(start, min(stop, self._committed)):
             page, first = self._page(number), number * PAGE
             low, high = max(start, first), min(stop, first + len(page))
@@ -88,11 +92,21 @@ class JournaledFile(io.RawIOBase):
         header = json.dumps({"size": self._size, "pages": [[offset, len(page)] for offset, page in changes]}).encode()
         body = len(header).to_bytes(8, "little") + header + b"".join(page for _, page in changes)
         journal = _journal_of(self._path)
-        journal.write_bytes(hashlib.sha256(body).digest() + body)
+        try:
+            journal.write_bytes(hashlib.sha256(body).digest() + body)
+        except OSError:
+            journal.unlink(missing_ok=True)
+            raise
         _apply(self._fd, self._size, changes)
         journal.unlink()
         self._pages.clear()
         self._committed = self._size
+
+    def abandon(self) -> None:
+        """Go back to the last committed state and ignore all later writes, so that HDF5 can let go of the file."""
+        self._abandoned = True
+        self._pages.clear()
+        os.ftruncate(self._fd, self._committed)
 
     def close(self) -> None:
         """Close without committing."""

@@ -6,6 +6,7 @@
 next_obs.
 """
 
+import errno
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -170,9 +171,31 @@ class RobomimicWriter:
         """Write one episode and flush it; returns its name in the file, ``demo_<i>``.
 
         Raises:
-            ValueError: the episode does not fit the specification.
+            ValueError: the episode does not fit the specification, or writing failed before.
+            OSError: the disk is full; all episodes before this one are safe, and the file is closed.
         """
+        if self._disk.closed:
+            raise ValueError(f"writing {self.path} failed and is closed, or was finished; open it with append=True")
         check_fits(episode, self.spec, self.path)
+        name = f"demo_{self._count}"
+        try:
+            # linked only when complete, so that a half-written demo is never seen
+            self._data[name] = self._write(episode)
+            self._data.attrs["total"] = np.int64(self._data.attrs["total"] + episode.num_actions)
+            self._commit()
+        except OSError as error:
+            self._disk.abandon()
+            self._file.close()
+            self._disk.close()
+            raise OSError(
+                error.errno or errno.EIO,
+                f"{self.path} cannot be written ({error}): perhaps the disk is full; the {self._count} episodes "
+                "recorded before are safe: make room and go on with append=True",
+            ) from error
+        self._count += 1
+        return name
+
+    def _write(self, episode: Episode) -> Node:
         num = episode.num_actions
         demo: Node = self._file.create_group(None)
         demo.attrs["num_samples"] = np.int64(num)
@@ -194,12 +217,7 @@ class RobomimicWriter:
             demo["terminated"] = episode.terminated.astype(np.int8)
         if episode.truncated is not None:
             demo["truncated"] = episode.truncated.astype(np.int8)
-        name = f"demo_{self._count}"
-        self._data[name] = demo  # linked only now, so that a half-written demo is never seen
-        self._data.attrs["total"] = np.int64(self._data.attrs["total"] + num)
-        self._count += 1
-        self._commit()
-        return name
+        return demo
 
     def write_mask(self, name: str, demos: Sequence[str]) -> None:
         """Write the filter ``mask/<name>``: a list of demo names as `append` returned them.
