@@ -136,6 +136,13 @@ def test_missing_parts_are_named_one_by_one(tmp_path):
     assert "Imagination: not run" not in text
 
 
+def test_recipe_without_a_predictor_is_not_told_to_imagine(tmp_path):
+    dump(tmp_path / "config.json", config() | {"recipe": "bc"})
+    text = text_of(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert "no predictor, so it imagines nothing" in text
+    assert "Imagination: not run" not in text
+
+
 def test_folder_that_does_not_exist(tmp_path):
     with pytest.raises(ValueError, match=r"expected a run folder .* no such folder"):
         write_report(tmp_path / "nowhere")
@@ -276,10 +283,14 @@ def test_layout_pairs_positions_and_leaves_joints():
     )
     assert found.pairs == [("agent_pos", 0, 1), ("block", 2, 3)]
     assert found.curves == [4, 5]
-    names = ["qpos[0]", "qpos[1]", "joint_pos[0]", "joint_pos[1]", "max", "y"]
+    names = ["qpos[0]", "qpos[1]", "max", "y", "tip_vel[0]", "tip_vel[1]"]
     found = layout({"names": names, "starts": starts})
     assert found.pairs == []
     assert found.num_hidden == 2
+    names = ["block[0]", "block[1]", "goal[0]", "goal[1]", "goal[2]", "angle"]
+    still = {"real": np.array([[0, 0, 1, 2, 3, 0], [1, 2, 1, 2, 3, 1]]).tolist()}
+    found = layout({"names": names, "starts": [still]})
+    assert (found.pairs, found.curves, found.num_hidden) == ([("block", 0, 1)], [5], 3)
 
 
 def test_error_over_horizon_closed_form():

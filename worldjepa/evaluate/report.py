@@ -18,6 +18,8 @@ from worldjepa.evaluate.report_text import duration, interval, percent, signed, 
 from worldjepa.evaluate.report_training import training_section
 from worldjepa.evaluate.report_world import imagination_ratio, imagination_section, probe_section
 
+NO_PREDICTOR = ("act", "bc")
+"""Recipes that have nothing to imagine with."""
 TEMPLATE = "report.html.jinja"
 _FILES = {
     "training": "metrics.jsonl",
@@ -103,6 +105,7 @@ def _context(run: RunFolder, others: Sequence[RunFolder], title: str | None) -> 
         "command": section("command", lambda: _command(config.get("command"))),
         "runs": section("runs", lambda: [_run_row(folder) for folder in (run, *others)], []) if others else [],
         "commands": _commands(run),
+        "imagines": config.get("recipe") not in NO_PREDICTOR,
         "has_comparison": run.comparison is not None,
         "problems": problems,
         "broken": {p for p, file in _FILES.items() if p in problems or any(n.startswith(file) for n in run.problems)},

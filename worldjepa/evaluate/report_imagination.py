@@ -18,8 +18,12 @@ from worldjepa.evaluate.report_svg import FLOOR, INK, MUTED, SERIES, style
 
 MAX_PAIRS = 3
 MAX_CURVES = 4
+STILL = 1e-6
+"""What moves less, relative to its size, is not worth a chart (a goal)."""
 _SUFFIX = re.compile(r"^(?P<stem>.*?)(?:^|[\W_])(?P<axis>[xy])\]?$")
-_INDEX = re.compile(r"^(?P<stem>.*?pos.*?)[\W_](?P<axis>[01])\]?$")
+_INDEX = re.compile(r"^(?P<stem>.+?)[\W_](?P<axis>[01])\]?$")
+_PLACES = re.compile("pos|block|pusher|goal|target|object|cube|puck|peg|tip|hand|agent", re.IGNORECASE)
+_NO_PLACES = re.compile("joint|qpos|vel|quat|rot|ang|force", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Layout:
     pairs: list[tuple[str, int, int]]
     """(name, dimension of x, dimension of y) of each point that moves in the plane."""
     curves: list[int]
-    """Dimensions drawn over time: those that move most among the ones in no pair."""
+    """Dimensions drawn over time: those that move most among the ones in no pair, if they move at all."""
     num_hidden: int
     """Dimensions not drawn."""
 
@@ -37,24 +41,27 @@ class Layout:
 def layout(imagination: dict) -> Layout:
     """Chooses what to draw from the names and from how far each dimension moves.
 
-    Names pair as "<stem>x" / "<stem>y" ("block.x", "tip_y") and, for positions, as "<...pos...>[0]" / "[1]"; joint
-    positions do not pair.
+    Names pair as "<stem>x" / "<stem>y" ("block.x", "tip_y") and, for what sounds like a place, as "<stem>[0]" /
+    "<stem>[1]"; joint positions and velocities do not pair.
     """
     names = list(imagination["names"])
     found: dict[str, dict[str, int]] = {}
     for i, name in enumerate(names):
         match = _SUFFIX.match(name) or _INDEX.match(name)
-        if match and not re.search("joint|qpos", match["stem"]):
+        if match and match["axis"] in "01" and not _PLACES.search(match["stem"]):
+            continue
+        if match and not _NO_PLACES.search(match["stem"]):
             axis = {"0": "x", "1": "y"}.get(match["axis"], match["axis"])
             found.setdefault(match["stem"] or "position", {})[axis] = i
-    pairs = [(stem, axes["x"], axes["y"]) for stem, axes in found.items() if len(axes) == 2][:MAX_PAIRS]
-    taken = {i for _, x, y in pairs for i in (x, y)}
-    rest = [i for i in range(len(names)) if i not in taken]
     moves = np.zeros(len(names))
     for start in imagination["starts"]:
         real = np.asarray(start["real"], dtype=float)
         moves += np.ptp(real, axis=0) / (np.abs(real).max(axis=0) + 1e-9) if len(real) else 0.0
-    curves = sorted(sorted(rest, key=lambda i: -moves[i])[:MAX_CURVES])
+    planes = [(stem, axes["x"], axes["y"]) for stem, axes in found.items() if len(axes) == 2]
+    pairs = [(stem, x, y) for stem, x, y in planes if moves[x] + moves[y] > STILL][:MAX_PAIRS]
+    rest = set(range(len(names))) - {i for _, x, y in pairs for i in (x, y)}
+    moving = sorted((i for i in rest if moves[i] > STILL), key=lambda i: -moves[i])
+    curves = sorted(moving[:MAX_CURVES] or ([] if pairs else rest))[:MAX_CURVES]
     return Layout(pairs, curves, len(rest) - len(curves))
 
 

@@ -215,9 +215,14 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _curves(axes: Axes, series: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Each scalar as the mean of consecutive entries, its range as a band where entries had to be joined."""
+    """Each scalar as the mean of consecutive entries, its range as a band where entries had to be joined.
+
+    Held-out losses ("valid/...") have the colour of their training loss, dashed.
+    """
+    bases = list(dict.fromkeys(name.removeprefix("valid/") for name in series))
     for i, (name, (steps, values)) in enumerate(series.items()):
-        color = SERIES[i % len(SERIES)]
+        color = SERIES[bases.index(name.removeprefix("valid/")) % len(SERIES)]
+        dash = DASHES[1] if name.startswith("valid/") else "-" if len(bases) < len(series) else DASHES[i % len(DASHES)]
         parts = np.array_split(np.arange(len(steps)), min(len(steps), NUM_BINS))
         x = np.array([steps[p].mean() for p in parts])
         mean = np.array([values[p].mean() for p in parts])
@@ -225,7 +230,7 @@ def _curves(axes: Axes, series: dict[str, tuple[np.ndarray, np.ndarray]]) -> Non
             low, high = (np.array([f(values[p]) for p in parts]) for f in (np.min, np.max))
             axes.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
         marker = "o" if len(steps) < 3 else None
-        axes.plot(x, mean, color=color, label=name, linestyle=DASHES[i % len(DASHES)], marker=marker)
+        axes.plot(x, mean, color=color, label=name, linestyle=dash, marker=marker)
 
 
 def has_values(value: object) -> bool:

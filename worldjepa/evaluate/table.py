@@ -14,7 +14,8 @@ from worldjepa.evaluate.results import Evaluation
 def success_table(evaluations: Sequence[Evaluation | dict], comparison: dict | None = None) -> Table:
     """A table for a rich console; paired comparisons in words below it.
 
-    The score is the mean over episodes; brackets hold 95 % intervals; steps are the median over solved episodes, milliseconds the median over actions.
+    Brackets hold 95 % intervals. The score is the mean over episodes of the best of each; steps are the median over
+    solved episodes, milliseconds the median over actions.
 
     Args:
         evaluations: `Evaluation`s, or what their ``to_json`` gives, in any order.
@@ -32,7 +33,7 @@ def success_table(evaluations: Sequence[Evaluation | dict], comparison: dict | N
     )
     table.caption, table.caption_justify = caption, "left"
     for i, name in enumerate(columns):
-        table.add_column(escape(name), justify="right" if i else "left")
+        table.add_column(escape(name), justify="right" if i else "left", no_wrap=i > 0)
     for evaluation in found:
         floor = evaluation["policy"].lower().replace("-", "_") in FLOORS
         table.add_row(*map(escape, _cells(evaluation, columns)), style="dim" if floor else None)
