@@ -57,13 +57,14 @@ class Learner(nn.Module):
         """Context latents of raw observations [B, Tc, ...]."""
         return self.model.encode(self.normalizer.observations(obs))
 
-    def actions(self, context: Float[Tensor, "b tc n d"]) -> Float[Tensor, "b chunk a"]:
-        """The action chunk that the policy head reads from context latents, in raw units, within the known bounds.
+    def actions(self, obs: TensorDict) -> Float[Tensor, "b chunk a"]:
+        """The action chunk for raw observations [B, Tc, ...], in raw units, clipped to the bounds where known.
 
         Raises:
             ValueError: the objective has no action head.
         """
-        action = self.normalizer.denormalize("action", self.objective.term(ActionChunk).head(context))
+        action = self.objective.term(ActionChunk).head(self.encode(obs))
+        action = self.normalizer.denormalize_action(action, obs)
         spec = self.origin.spec
         if spec.action_low is not None and spec.action_high is not None:
             action = action.clamp(action.new_tensor(spec.action_low), action.new_tensor(spec.action_high))
@@ -71,7 +72,7 @@ class Learner(nn.Module):
 
     def rollout(self, obs: TensorDict, action: Float[Tensor, "b t a"]) -> Float[Tensor, "b h n d"]:
         """Imagined latents under raw actions [B, Tc - 1 + H, A], from raw observations [B, Tc, ...]."""
-        return self.model.rollout(self.encode(obs), self.normalizer.normalize("action", action))
+        return self.model.rollout(self.encode(obs), self.normalizer.normalize_action(action, obs))
 
     @torch.no_grad()
     def diagnostics(self, batch: TensorDict) -> dict[str, float]:

@@ -8,6 +8,8 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from worldjepa.types import nested
+
 Mode = Literal["zscore", "minmax", "identity"]
 
 
@@ -31,6 +33,10 @@ class Normalizer(nn.Module):
         statistics: by observation key and "action"; images have none and pass unchanged.
         mode: "zscore" (mean 0, std 1), "minmax" (to [-1, 1]) or "identity", for all keys.
         modes: exceptions by key.
+        relative_to: an observation key of the action's shape whose present value is subtracted from every action
+            before it is normalised, and added to every predicted one: chunks of target positions become offsets from
+            where the robot is. The "action" statistics must then be those of the offsets. None: actions as they are.
+        now: index of the present frame in a batch's observations, Tc - 1.
 
     A dimension that is constant in the data is only shifted: its scale is 1.
 
@@ -44,8 +50,11 @@ class Normalizer(nn.Module):
         *,
         mode: Mode = "zscore",
         modes: Mapping[str, Mode] | None = None,
+        relative_to: str | None = None,
+        now: int = 0,
     ):
         super().__init__()
+        self.relative_to, self.now = relative_to, now
         if "action" not in statistics:
             raise ValueError(f'statistics of "action" are missing; there are some for {sorted(statistics)}')
         self.keys = tuple(statistics)
@@ -57,10 +66,13 @@ class Normalizer(nn.Module):
             self.register_buffer(_buffer("scale", key), torch.as_tensor(scale, dtype=torch.float32))
 
     @classmethod
-    def empty(cls, shapes: Mapping[str, tuple[int, ...]]) -> "Normalizer":
+    def empty(
+        cls, shapes: Mapping[str, tuple[int, ...]], *, relative_to: str | None = None, now: int = 0
+    ) -> "Normalizer":
         """A normaliser whose statistics are still to be loaded: NaN, so that using it unloaded shows."""
         self = cls.__new__(cls)
         nn.Module.__init__(self)
+        self.relative_to, self.now = relative_to, now
         self.keys = tuple(shapes)
         for key, shape in shapes.items():
             for name in ("shift", "scale"):
@@ -95,8 +107,22 @@ class Normalizer(nn.Module):
         """A copy of a batch with its observations and actions normalised."""
         out = batch.copy()
         out["obs"] = self.observations(batch["obs"])
-        out["action"] = self.normalize("action", batch["action"])
+        out["action"] = self.normalize_action(batch["action"], batch["obs"])
         return out
+
+    def normalize_action(self, action: Tensor, obs: TensorDict) -> Tensor:
+        """Raw actions [B, T, A] to the model's units; ``obs`` are the raw observations [B, >= Tc, ...] beside them."""
+        return self.normalize("action", action - self._origin(obs))
+
+    def denormalize_action(self, action: Tensor, obs: TensorDict) -> Tensor:
+        """Inverse of `normalize_action`."""
+        return self.denormalize("action", action) + self._origin(obs)
+
+    def _origin(self, obs: TensorDict) -> Tensor | float:
+        """What actions are counted from, [B, 1, A]."""
+        if self.relative_to is None:
+            return 0.0
+        return obs[nested(self.relative_to)][:, self.now : self.now + 1]
 
     def _buffers_of(self, key: str) -> tuple[Tensor, Tensor]:
         if key not in self.keys:

@@ -95,7 +95,7 @@ class ChunkPolicy:
         obs = TensorDict({}, batch_size=[1, self.history])
         for key in self.keys:
             obs[nested(key)] = torch.stack([frame[key] for frame in row.frames])[None]
-        return self.learner.actions(self.learner.encode(obs.to(self.device)))[0].cpu()
+        return self.learner.actions(obs.to(self.device))[0].cpu()
 
 
 class _Row:

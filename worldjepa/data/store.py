@@ -111,6 +111,23 @@ class Store:
         found["action"] = row_statistics(self.arrays["action"], _ranges(starts, starts + counts))
         return found
 
+    def offset_statistics(self, key: str, chunk: int, episodes: Sequence[int] | ndarray | None = None) -> Statistics:
+        """Statistics of ``action[t + k] - obs[key][t]`` for all k < ``chunk``: of actions counted from the present.
+
+        Raises:
+            ValueError: ``key`` is no observation of the action's shape.
+        """
+        if key not in self.spec.obs or self.spec.obs[key].shape != (self.spec.action_dim,):
+            raise ValueError(f"actions of size {self.spec.action_dim} cannot be counted from observation {key!r}")
+        chosen = np.arange(len(self)) if episodes is None else np.asarray(episodes, dtype=np.int64)
+        offsets = []
+        for start, count in zip(self.starts[chosen], self.num_actions[chosen]):
+            state = np.asarray(self.arrays[f"obs/{key}"][start : start + count], np.float64)
+            action = np.asarray(self.arrays["action"][start : start + count], np.float64)
+            offsets += [action[k:] - state[: count - k] for k in range(min(chunk, count))]
+        rows = np.concatenate(offsets)
+        return row_statistics(rows, np.arange(len(rows)))
+
     def _map(self) -> dict[str, ndarray]:
         rows = int(self.ends[-1])
         shapes = {f"obs/{key}": (value.dtype, value.shape) for key, value in self.spec.obs.items()}

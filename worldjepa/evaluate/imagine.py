@@ -129,8 +129,9 @@ def _predicted_latents(learner: Learner, windows: ProbeWindows, size: int = 512)
         raise ValueError(f"the model predicts {predictor.horizon} steps, imagination of {horizon} was asked for")
     parts: list[Tensor] = []
     for i in range(0, len(windows.obs), size):
-        z = learner.encode(windows.obs[i : i + size])
-        action = learner.normalizer.normalize("action", windows.action[i : i + size])
+        obs = windows.obs[i : i + size]
+        z = learner.encode(obs)
+        action = learner.normalizer.normalize_action(windows.action[i : i + size], obs)
         query = TensorDict({"action": action}, batch_size=[len(z)])
         parts.append(predictor(z, query)[:, : horizon + 1].flatten(2))
     return torch.cat(parts).double().numpy(), predictor.action is not None

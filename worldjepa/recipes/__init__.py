@@ -2,6 +2,16 @@
 
 from worldjepa.recipes import act_jepa, bc
 from worldjepa.recipes.pretrained import from_pretrained, push_to_hub, save_pretrained
-from worldjepa.recipes.table import RECIPES, make_learner, recipe
+from worldjepa.recipes.table import RECIPES, fit_statistics, make_learner, recipe
 
-__all__ = ["RECIPES", "act_jepa", "bc", "from_pretrained", "make_learner", "push_to_hub", "recipe", "save_pretrained"]
+__all__ = [
+    "RECIPES",
+    "act_jepa",
+    "bc",
+    "fit_statistics",
+    "from_pretrained",
+    "make_learner",
+    "push_to_hub",
+    "recipe",
+    "save_pretrained",
+]

@@ -14,7 +14,7 @@ from worldjepa.encoders import FusedEncoder, ImageEncoder, ResNet, StateEncoder,
 from worldjepa.jepa import JEPA
 from worldjepa.objectives import ActionChunk, ChunkDecoder, LatentDistance, MLPChunk, Sum
 from worldjepa.predictors import QueryPredictor
-from worldjepa.recipes.keys import Window, check_keys, resolve_states, sizes
+from worldjepa.recipes.keys import Window, check_keys, check_relative, resolve_states, sizes
 from worldjepa.targets import EMATarget, linear_momentum
 from worldjepa.types import DataSpec
 from worldjepa.views import FutureViews
@@ -82,6 +82,9 @@ class Config:
     """Side of a ViT patch in pixels."""
     normalization: Literal["zscore", "minmax", "identity"] = "zscore"
     """How states and actions are normalised."""
+    relative_to: str | None = None
+    """Observation whose present value is subtracted from every action, such as the position that an action of target
+    positions moves: the policy then learns offsets. None: actions as they are."""
 
 
 def paper() -> Config:
@@ -159,6 +162,8 @@ def _head(config: Config, num_tokens: int, action_dim: int) -> ChunkDecoder | ML
     if config.head == "mlp":
         in_dim = config.history * num_tokens * config.dim
         return MLPChunk(in_dim=in_dim, action_dim=action_dim, chunk=config.chunk, hidden=config.head_hidden)
+    if config.head != "decoder":
+        raise ValueError(f'head must be "decoder" or "mlp", got {config.head!r}')
     return ChunkDecoder(
         dim=config.dim,
         action_dim=action_dim,
@@ -179,6 +184,7 @@ def resolve_keys(config: Config, spec: DataSpec) -> tuple[tuple[str, ...], tuple
     """
     states = () if config.image_keys and not config.state_keys else resolve_states(config.state_keys, spec)
     check_keys(config.image_keys, "image", spec)
+    check_relative(config.relative_to, states, spec)
     targets = config.target_keys or states or config.image_keys
     unseen = [k for k in targets if k not in (*states, *config.image_keys)]
     if unseen:

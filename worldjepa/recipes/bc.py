@@ -6,7 +6,7 @@ from typing import Literal
 from worldjepa.encoders import FusedEncoder, StateEncoder
 from worldjepa.jepa import JEPA
 from worldjepa.objectives import ActionChunk, MLPChunk, Sum
-from worldjepa.recipes.keys import Window, resolve_states, sizes
+from worldjepa.recipes.keys import Window, check_relative, resolve_states, sizes
 from worldjepa.types import DataSpec
 from worldjepa.views import FutureViews
 
@@ -29,6 +29,9 @@ class Config:
     """Loss of the action."""
     normalization: Literal["zscore", "minmax", "identity"] = "zscore"
     """How states and actions are normalised."""
+    relative_to: str | None = None
+    """Observation whose present value is subtracted from every action, such as the position that an action of target
+    positions moves: the policy then learns offsets. None: actions as they are."""
 
 
 def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
@@ -38,6 +41,7 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
         ValueError: keys that the data lacks.
     """
     state_keys = resolve_states(config.state_keys, spec)
+    check_relative(config.relative_to, state_keys, spec)
     encoder = FusedEncoder(StateEncoder(sizes(state_keys, spec), config.dim), num_layers=0)
     head = MLPChunk(
         in_dim=config.history * config.dim, action_dim=spec.action_dim, chunk=config.chunk, hidden=config.hidden

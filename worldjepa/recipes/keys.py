@@ -27,6 +27,19 @@ def resolve_states(wanted: tuple[str, ...], spec: DataSpec) -> tuple[str, ...]:
     return states
 
 
+def check_relative(key: str | None, states: tuple[str, ...], spec: DataSpec) -> None:
+    """Raises ValueError where actions cannot be counted from observation ``key``."""
+    if key is None:
+        return
+    if key not in states:
+        raise ValueError(f"relative_to names {key!r}, which is none of the policy's states {list(states)}")
+    if spec.obs[key].shape != (spec.action_dim,):
+        raise ValueError(
+            f"actions of size {spec.action_dim} cannot be counted from {key!r} of shape {spec.obs[key].shape}: "
+            "relative_to needs an observation of the action's shape"
+        )
+
+
 def check_keys(keys: tuple[str, ...], kind: str, spec: DataSpec) -> None:
     """Raises ValueError where a key is not in the data or of another kind ("state" or "image")."""
     for key in keys:

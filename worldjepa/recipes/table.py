@@ -1,16 +1,20 @@
 """The recipe table: what the command line and checkpoints mean by a name."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from numpy import ndarray
+
+from worldjepa.data.statistics import Statistics
+from worldjepa.data.store import Store
 from worldjepa.jepa import JEPA
 from worldjepa.learner import Learner, Origin
 from worldjepa.normalize import HasStatistics, Normalizer
 from worldjepa.objectives import Sum
 from worldjepa.recipes import act_jepa, bc
-from worldjepa.recipes.keys import Window
+from worldjepa.recipes.keys import Window, check_relative, resolve_states
 from worldjepa.types import DataSpec
 
 
@@ -72,6 +76,18 @@ def config_to_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(config)))
 
 
+def fit_statistics(config: Any, store: Store, episodes: Sequence[int] | ndarray) -> dict[str, Statistics]:
+    """The statistics that a learner of this configuration needs, over the training ``episodes`` of ``store``.
+
+    Where actions are counted from an observation, those of the action are of the offsets in all chunks.
+    """
+    found = store.statistics(episodes)
+    if config.relative_to is not None:
+        check_relative(config.relative_to, resolve_states(config.state_keys, store.spec), store.spec)
+        found["action"] = store.offset_statistics(config.relative_to, config.chunk, episodes)
+    return found
+
+
 def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str, HasStatistics] | None) -> Learner:
     """A fresh learner with the statistics of its training episodes inside.
 
@@ -88,11 +104,13 @@ def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str
     part = recipe(name)
     if name == "act" and getattr(config, "jepa_weight", 0.0) != 0.0:
         config = replace(config, jepa_weight=0.0)
-    keys = [k for k in part.window(config, spec).keys if spec.obs[k].kind == "state"]
+    window = part.window(config, spec)
+    keys = [k for k in window.keys if spec.obs[k].kind == "state"]
     model, objective = part.build(config, spec)
+    frame = {"relative_to": config.relative_to, "now": window.history - 1}
     if statistics is None:
         shapes = {**{k: spec.obs[k].shape for k in keys}, "action": (spec.action_dim,)}
-        normalizer = Normalizer.empty(shapes)
+        normalizer = Normalizer.empty(shapes, **frame)
     else:
         missing = [k for k in [*keys, "action"] if k not in statistics]
         if missing:
@@ -100,5 +118,5 @@ def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str
                 f"normalisation statistics of {missing} are missing; there are some for {sorted(statistics)}"
             )
         wanted = {k: statistics[k] for k in [*keys, "action"]}
-        normalizer = Normalizer(wanted, mode=config.normalization)
+        normalizer = Normalizer(wanted, mode=config.normalization, **frame)
     return Learner(normalizer, model, objective, Origin(name, config, spec))
