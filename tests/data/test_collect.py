@@ -77,10 +77,10 @@ def test_noise_belongs_to_the_episode_and_is_recorded(tmp_path: Path) -> None:
 
 
 def test_only_solved_episodes_are_kept(tmp_path: Path) -> None:
-    found = collect("tiny/Walk-v0", tiny_envs.Restless(), tmp_path / "a.hdf5", 5, num_envs=3, only_success=True)
-    assert [e.success for e in read(tmp_path / "a.hdf5")] == [True] * 5
-    assert found.num_tried > found.num_success == 5
-    again = collect("tiny/Walk-v0", tiny_envs.Restless(), tmp_path / "b.hdf5", 5, only_success=True)
+    found = collect("tiny/Walk-v0", tiny_envs.Restless(), tmp_path / "a.hdf5", 15, num_envs=3, only_success=True)
+    assert [e.success for e in read(tmp_path / "a.hdf5")] == [True] * 15
+    assert found.num_tried > found.num_success == 15
+    again = collect("tiny/Walk-v0", tiny_envs.Restless(), tmp_path / "b.hdf5", 15, only_success=True)
     assert same(read(tmp_path / "a.hdf5"), read(tmp_path / "b.hdf5"))
     assert again.num_tried == found.num_tried
 

@@ -36,7 +36,7 @@ def test_what_is_written_is_read_back_exactly(tmp_path, last):
     bare = [make_episode(4, 9, last=last)]
     with RobomimicWriter(path, SPEC) as writer:
         names = [writer.append(episode) for episode in full + bare]
-    with open_source(path) as source:  # type: ignore[attr-defined]
+    with open_source(path) as source:
         assert source.names == names == [f"demo_{i}" for i in range(6)]
         assert source.spec == SPEC
         for written, read in zip(full + bare, source, strict=True):
@@ -303,7 +303,7 @@ def test_what_was_recorded_before_a_kill_stays_readable(tmp_path, delay_s):
 
 @pytest.mark.data
 def test_real_adroit_demonstrations(data_dir):
-    with open_source(data_dir / "robot" / "adroit_door_human_dapg.hdf5") as source:  # type: ignore[attr-defined]
+    with open_source(data_dir / "robot" / "adroit_door_human_dapg.hdf5") as source:
         assert len(source) == 25
         assert sum(episode.num_actions for episode in source) == 6729
         assert all(episode.num_observations == episode.num_actions + 1 for episode in source)

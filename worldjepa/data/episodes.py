@@ -85,6 +85,10 @@ class EpisodeSource(Protocol):
         """Release the file."""
         ...
 
+    def __enter__(self) -> "EpisodeSource": ...
+
+    def __exit__(self, *_) -> None: ...
+
 
 def open_source(path: str | Path, *, filter: str | None = None, next_obs: str = "check") -> EpisodeSource:
     """Open a recording in any supported format.

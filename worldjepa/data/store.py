@@ -178,7 +178,7 @@ def open_store(
             remove_leftovers(folder)
             before = stamp(path)
             about = {"path": str(path.resolve()), "fingerprint": fingerprint(path, next_obs), "stamp": before}
-            with contextlib.closing(open_source(path, next_obs=next_obs)) as source:
+            with open_source(path, next_obs=next_obs) as source:
                 write_store(source, folder, about, progress)
             if stamp(path) != before:
                 raise ValueError(f"{path} changed while it was converted; wait until its recording is finished")
