@@ -44,7 +44,7 @@ class Audit(gym.Wrapper):
         """Start the episode of ``seed``; a start that is solved already has ended."""
         options = dict(options or {})
         videos: dict[int | None, Path] = options.pop(VIDEOS, {})
-        self._close_video()
+        self._discard_video()
         self._observation, info = self.env.reset(seed=seed, options=options or None)
         self._steps = self._held = 0
         solved = self._solved(info)
@@ -70,12 +70,13 @@ class Audit(gym.Wrapper):
         if self._video is not None:
             self._draw()
             if ended:
-                self._close_video()
+                self._video.close()
+                self._video = None
         return self._observation, float(reward), False, False, self._info
 
     def close(self) -> None:
-        """Finish the video and close the environment."""
-        self._close_video()
+        """Close the environment; the video of an episode that did not end is dropped."""
+        self._discard_video()
         super().close()
 
     def _solved(self, info: dict[str, Any]) -> bool:
@@ -92,9 +93,9 @@ class Audit(gym.Wrapper):
         frame: Any = self.env.render()
         self._video.append(frame)
 
-    def _close_video(self) -> None:
+    def _discard_video(self) -> None:
         if self._video is not None:
-            self._video.close()
+            self._video.discard()
             self._video = None
 
 

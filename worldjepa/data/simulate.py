@@ -40,7 +40,8 @@ class Start:
     """One episode to run."""
 
     index: int
-    seed: int
+    seed: int | None
+    """What its environment is reset with; None only where a vector environment resets itself."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Rollout:
     """What happened in one episode; T is the number of steps taken, 0 where the start was solved already."""
 
     index: int
-    seed: int
+    seed: int | None
     obs: dict[str, np.ndarray]
     """By flat key: [T+1, ...]; without ``keep_obs`` the state keys only."""
     action: np.ndarray
@@ -256,6 +257,7 @@ class _Loop:
             self.policy.reset(torch.from_numpy(mask))
             again = False
             for index, start in begun.items():
+                assert start.seed is not None
                 if isinstance(self.policy, SeededPolicy):
                     self.policy.seed(index, derived_seed(start.seed, POLICY_STREAM))
                 self.check.num_clipped[index] = 0

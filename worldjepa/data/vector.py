@@ -36,7 +36,7 @@ def simulate_vector(
         policy: acts on all environments at once.
         envs: stays open.
         seed: environments that take a list of seeds and are reset by mask get one each episode; else the first reset
-            alone is seeded, and ``Rollout.seed`` is -1 where it is not known.
+            alone is seeded, and ``Rollout.seed`` is None where it is not known.
         out_of_bounds: what to do with actions outside the space.
     """
     yield from _VectorLoop(policy, envs, seed, out_of_bounds).run()
@@ -75,12 +75,13 @@ class _VectorLoop:
     def run(self) -> Iterator[Rollout]:
         """Step for ever, handing out what has ended."""
         num = self.envs.num_envs
+        unknown: list[int | None] = [None] * num
         everyone = np.ones(num, dtype=bool)
         seeds: Any = [next(self.drawn) for _ in range(num)] if self.takes_seeds else self.seed
         raw, info = self.envs.reset(seed=seeds)
         obs = self.reader.arrays(raw)
-        self.rows = [Recording(Start(-1, -1), [])] * num
-        self._begin(everyone, obs, info, seeds if self.takes_seeds else [-1] * num)
+        self.rows = [Recording(Start(-1, None), [])] * num
+        self._begin(everyone, obs, info, seeds if self.takes_seeds else unknown)
         resetting = np.zeros(num, dtype=bool)
         while True:
             with torch.no_grad():
@@ -98,19 +99,21 @@ class _VectorLoop:
                 for row in np.flatnonzero(ended).tolist()
             ]
             if self.mode == AutoresetMode.NEXT_STEP:
-                self._begin(resetting, obs, info, [-1] * num)
+                self._begin(resetting, obs, info, unknown)
                 resetting = ended
             elif self.mode == AutoresetMode.SAME_STEP:
-                self._begin(ended, obs, info, [-1] * num)
+                self._begin(ended, obs, info, unknown)
             elif ended.any():
                 seeds = [next(self.drawn) if end and self.takes_seeds else None for end in ended]
                 options = {"reset_mask": ended}
                 raw, info = self.envs.reset(seed=seeds if self.takes_seeds else None, options=options)
                 obs = self.reader.arrays(raw)
-                self._begin(ended, obs, info, [-1 if drawn is None else drawn for drawn in seeds])
+                self._begin(ended, obs, info, seeds)
             yield from finished
 
-    def _begin(self, mask: np.ndarray, obs: dict[str, np.ndarray], info: dict[str, Any], seeds: list[int]) -> None:
+    def _begin(
+        self, mask: np.ndarray, obs: dict[str, np.ndarray], info: dict[str, Any], seeds: list[int | None]
+    ) -> None:
         """New episodes in the rows of ``mask``, whose first observations are in ``obs``."""
         if not mask.any():
             return

@@ -67,6 +67,13 @@ class VideoWriter:
             )
         self._part.replace(self.path)
 
+    def discard(self) -> None:
+        """Stop without leaving a file."""
+        if self._encoder is not None:
+            self._encoder.close()
+            self._encoder = None
+            self._part.unlink(missing_ok=True)
+
     def _open(self) -> None:
         import imageio_ffmpeg
 

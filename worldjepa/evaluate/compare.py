@@ -28,8 +28,9 @@ def compare(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         evaluations: at least two, of one manifest.
 
     Returns:
-        {"pairs": [{"a", "b", "difference", "low", "high", "p_value", "p_value_holm", "test", "score"}], "n", "manifest"}
-        where "score" holds the same of the best score, or None. Success: Newcombe's interval, exact McNemar test.
+        {"pairs": [{"a", "b", "difference", "low", "high", "p_value", "p_value_holm", "test", "score"}], "n",
+        "manifest"} where "score" holds the same of the best score, or None. Success: Newcombe's interval, exact
+        McNemar test.
 
     Raises:
         ValueError: fewer than two, equal names, or other starts, hold or thresholds.

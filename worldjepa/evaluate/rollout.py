@@ -72,7 +72,7 @@ def evaluate(
     manifest = manifest or make_manifest(task, n, seed)
     manifest.check_task(task)
     starts = manifest.episodes()
-    names = {start.seed: f"videos/{name}_{start.index:03d}.mp4" for start in starts[:videos]}
+    names = {start: f"videos/{name}_{index:03d}.mp4" for index, start in enumerate(manifest.seeds[:videos])}
     results: list[EpisodeResult | None] = [None] * len(starts)
     timing: list[np.ndarray] = []
     with ExitStack() as stack:
@@ -123,6 +123,7 @@ def evaluate(
 def _result(rollout: Rollout, task: Task) -> EpisodeResult:
     """The record of an episode, computed from that episode alone."""
     assert rollout.success is not None
+    assert rollout.seed is not None
     success = bool(rollout.success.any())
     return EpisodeResult(
         index=rollout.index,
