@@ -15,7 +15,7 @@ from PIL import Image
 from tests.evaluate.run_folder import config, dump, evaluation, imagination, metrics, probe, write_run
 from worldjepa.evaluate.report import write_report
 from worldjepa.evaluate.report_imagination import error_over_horizon, layout, plot_imagination
-from worldjepa.evaluate.report_text import comparison_sentence, duration, interval, significant
+from worldjepa.evaluate.report_text import comparison_sentence, duration, interval, oriented, significant
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to look at the page with")
@@ -321,6 +321,15 @@ def test_numbers_in_words():
     worse = {"a": "act", "b": "bc", "difference": -0.2, "low": -0.3, "high": -0.1, "p_value": 0.2}
     assert comparison_sentence(worse, str)["text"] == "act succeeds 20 points less often than bc."
     assert comparison_sentence(worse | {"high": 0.0}, str)["is_clear"] is False
+
+
+def test_comparison_is_turned_to_the_first_policy():
+    score = {"difference": -0.2, "low": -0.25, "high": -0.1}
+    pair = {"a": "random", "b": "act_jepa", "difference": -0.8, "low": -0.9, "high": -0.7, "score": score}
+    turned = oriented(pair)
+    assert comparison_sentence(turned, str)["text"] == "act_jepa succeeds 80 points more often than random."
+    assert "best score +0.2 (95\u00a0% interval 0.100\u00a0to\u00a00.250)" in comparison_sentence(turned, str)["detail"]
+    assert oriented(turned) is turned
 
 
 def browse(page: Path, folder: Path, width: int, height: int, *options: str) -> subprocess.CompletedProcess:

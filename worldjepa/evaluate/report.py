@@ -118,7 +118,7 @@ def _commands(run: RunFolder) -> dict[str, str]:
     return {
         "training": f"worldjepa train act_jepa DATA.hdf5 --out {path}",
         "success": f"worldjepa evaluate {path}",
-        "videos": f"worldjepa evaluate {path} --videos 6",
+        "videos": f"worldjepa evaluate {path} --videos 4",
         "probe": f"worldjepa imagine {path}",
         "imagination": f"worldjepa imagine {path}",
     }

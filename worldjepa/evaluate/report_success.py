@@ -10,7 +10,7 @@ import numpy as np
 from worldjepa.evaluate.report_plots import colors_of, plot_score_curve, plot_steps_curve, plot_success
 from worldjepa.evaluate.report_read import FLOORS, RunFolder, label, number, rank
 from worldjepa.evaluate.report_svg import to_svg
-from worldjepa.evaluate.report_text import NONE, comparison_sentence, interval, percent, plain, significant
+from worldjepa.evaluate.report_text import NONE, comparison_sentence, interval, oriented, percent, plain, significant
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,13 @@ def _curves(rows: Sequence[Row], colors: dict[str, str], score_name: str) -> lis
 def _comparisons(run: RunFolder) -> list[dict[str, Any]] | None:
     if run.comparison is None:
         return None
-    return [comparison_sentence(pair, label) for pair in run.comparison["pairs"]]
+    policy = main_policy(run)
+    pairs = sorted(map(oriented, run.comparison["pairs"]), key=lambda pair: (rank(pair["a"]), rank(pair["b"])))
+    ours = [policy is not None and policy["policy"] in (pair["a"], pair["b"]) for pair in pairs]
+    return [
+        comparison_sentence(pair, label) | {"is_ours": mine or not any(ours)}
+        for pair, mine in zip(pairs, ours, strict=True)
+    ]
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

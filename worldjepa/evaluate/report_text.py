@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from worldjepa.evaluate.report_read import number
+from worldjepa.evaluate.report_read import number, rank
 
 MINUS = "\u2212"
 NONE = "\u2014"
@@ -61,6 +61,19 @@ def size(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f}\u00a0MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.0f}\u00a0kB"
 
 
+def oriented(pair: dict) -> dict:
+    """The same comparison with the policy that a table lists first as "a"."""
+    if rank(pair["a"]) <= rank(pair["b"]):
+        return pair
+    turned = pair | {"a": pair["b"], "b": pair["a"]}
+    turned |= {"difference": -pair["difference"], "low": -pair["high"], "high": -pair["low"]}
+    score = pair.get("score")
+    if isinstance(score, dict) and all(number(score.get(k)) is not None for k in ("difference", "low", "high")):
+        change = {"difference": -score["difference"], "low": -score["high"], "high": -score["low"]}
+        turned["score"] = score | change
+    return turned
+
+
 def comparison_sentence(pair: dict, label: Callable[[str], str]) -> dict[str, Any]:
     """What a paired comparison shows.
 
@@ -88,4 +101,8 @@ def comparison_sentence(pair: dict, label: Callable[[str], str]) -> dict[str, An
     if p_value is not None:
         shown_p = "p\u00a0<\u00a00.001" if p_value < 0.001 else f"p\u00a0=\u00a0{p_value:.2g}"
         parts.append(f"{pair['test']}: {shown_p}" if pair.get("test") else shown_p)
+    score = pair.get("score")
+    if isinstance(score, dict) and (change := number(score.get("difference"))) is not None:
+        limits = interval(score.get("low"), score.get("high"))
+        parts.append(f"best score {signed(change, '+.3g')} (95\u00a0% interval {limits})")
     return {"text": text, "detail": "; ".join(parts), "is_clear": clear}

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from worldjepa.evaluate.report_read import FLOORS, label, number, rank
-from worldjepa.evaluate.report_text import NONE, comparison_sentence, interval, percent, significant
+from worldjepa.evaluate.report_text import NONE, comparison_sentence, interval, oriented, percent, significant
 from worldjepa.evaluate.results import Evaluation
 
 
@@ -93,5 +93,5 @@ def _limits(low: float, high: float, spec: str | None = None) -> str:
 
 
 def _sentences(comparison: dict | None) -> list[str]:
-    sentences = [comparison_sentence(pair, label) for pair in (comparison or {}).get("pairs", [])]
+    sentences = [comparison_sentence(pair, label) for pair in map(oriented, (comparison or {}).get("pairs", []))]
     return [f"{s['text']} ({s['detail']})" for s in sentences]
