@@ -67,7 +67,7 @@ def _flat(obs: TensorDict) -> Iterator[tuple[str, np.ndarray]]:
             yield key if isinstance(key, str) else "/".join(key), value.detach().cpu().double().numpy()
 
 
-def expert(env_id: str, *, noise: float = 0.0, seed: int = 0):
+def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
     """The scripted expert of an environment.
 
     Args:
@@ -89,4 +89,12 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0):
         from worldjepa_envs.reach_expert import reach_action
 
         return Expert(reach_action, noise=noise, seed=seed)
-    raise ValueError(f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/Reach-v0")
+    from worldjepa_envs.metaworld import metaworld_expert, task_of
+
+    task = task_of(env_id)
+    if task is not None:
+        return metaworld_expert(task, noise=noise, seed=seed)
+    raise ValueError(
+        f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/Reach-v0 and "
+        "worldjepa/MetaWorld-<task>-v0"
+    )

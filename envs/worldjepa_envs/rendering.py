@@ -59,18 +59,19 @@ class Camera:
     Edges are smoothed by rendering at twice the size, which is cheaper on a CPU than multisampling.
 
     Args:
-        model: ``mujoco.MjModel``; compile it with ``<quality offsamples="0" shadowsize="0"/>`` for speed.
+        model: ``mujoco.MjModel``; its multisampling and shadow map are switched off.
         height, width: pixels.
-        name: camera of the model.
+        camera: name of a camera of the model, or the attributes of a free ``mujoco.MjvCamera`` (azimuth, lookat, ...).
 
     Raises:
         RuntimeError: no OpenGL context; says what to install or set.
     """
 
-    def __init__(self, model, height: int, width: int, name: str) -> None:
+    def __init__(self, model, height: int, width: int, camera: str | dict) -> None:
         import mujoco
 
-        buffer = model.vis.global_
+        quality, buffer = model.vis.quality, model.vis.global_
+        quality.offsamples = quality.shadowsize = 0
         buffer.offheight, buffer.offwidth = 2 * height, 2 * width
         try:
             self._renderer = mujoco.Renderer(model, 2 * height, 2 * width)
@@ -78,13 +79,13 @@ class Camera:
             raise rendering_error() from error
         _close_at_exit()
         _open.add(self)
-        self._name = name
+        self._camera = camera if isinstance(camera, str) else _free_camera(camera)
         disable_effects(self._renderer.scene)
 
     def frame(self, data) -> np.ndarray:
         """The image of ``data`` (``mujoco.MjData``): [height, width, 3] uint8, a new array."""
-        self._renderer.update_scene(data, self._name)
-        fine = check_frame(self._renderer.render(), f"camera {self._name!r}").astype(np.uint16)
+        self._renderer.update_scene(data, self._camera)
+        fine = check_frame(self._renderer.render(), "the camera").astype(np.uint16)
         rows = fine[::2] + fine[1::2]
         return ((rows[:, ::2] + rows[:, 1::2] + 2) // 4).astype(np.uint8)
 
@@ -92,6 +93,18 @@ class Camera:
         """Free the OpenGL context."""
         _open.discard(self)
         self._renderer.close()
+
+
+def _free_camera(attributes: dict):
+    import mujoco
+
+    camera = mujoco.MjvCamera()  # pyright: ignore[reportAttributeAccessIssue]  (mujoco's C module has no stubs)
+    for name, value in attributes.items():
+        if isinstance(value, np.ndarray):
+            getattr(camera, name)[:] = value
+        else:
+            setattr(camera, name, value)
+    return camera
 
 
 _open: weakref.WeakSet[Camera] = weakref.WeakSet()
