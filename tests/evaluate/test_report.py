@@ -242,7 +242,7 @@ def test_doubts_are_said(tmp_path):
     rows = [{"step": s, "collapse/std": 0.9 * 0.5 ** (s / 200), "collapse/copy_ratio": 1.2} for s in steps]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = text_of(write_report(run).read_text(encoding="utf-8"))
-    assert "ACT-JEPA does not stand clear of the floors" in text
+    assert "The success of ACT-JEPA does not stand clear of the floors." in text
     assert "Random already succeeds in 80 %: an easy task." in text
     assert "did not all meet the same starts" in text
     assert text.count("! look here") == 2

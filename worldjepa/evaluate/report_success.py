@@ -195,7 +195,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         success = row.evaluation["success"]
         beaten = all(success["low"] > floor.evaluation["success"]["high"] for floor in floors)
         if floors and not is_floor(row.evaluation) and not beaten:
-            notes.append(f"{row.label} does not stand clear of the floors: it has shown no skill here.")
+            notes.append(f"The success of {row.label} does not stand clear of the floors.")
     high = [row for row in floors if row.evaluation["success"]["rate"] >= 0.2]
     notes += [
         f"{row.label} already succeeds in {percent(row.evaluation['success']['rate'])}: an easy task." for row in high
