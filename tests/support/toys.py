@@ -55,7 +55,7 @@ def toy_statistics(spec: DataSpec = SPEC) -> dict[str, ToyStatistics]:
 def toy_batch(rows: int = 4, steps: int = 6, spec: DataSpec = SPEC, seed: int = 0, images: bool = False) -> TensorDict:
     """A batch of random windows [rows, steps + 1] in raw units; row i ends i transitions early and is padded there."""
     rng = torch.Generator().manual_seed(seed)
-    obs = TensorDict({}, batch_size=[rows, steps + 1])
+    obs = TensorDict({}, batch_size=[rows])
     ends = torch.tensor([max(steps - i, 2) for i in range(rows)])
     frame = torch.minimum(torch.arange(steps + 1)[None], ends[:, None])
     for key, value in spec.obs.items():
@@ -68,11 +68,15 @@ def toy_batch(rows: int = 4, steps: int = 6, spec: DataSpec = SPEC, seed: int = 
         obs[nested(key)] = drawn[torch.arange(rows)[:, None], frame]
     batch = TensorDict({}, batch_size=[rows])
     batch["obs"] = obs
-    batch["obs"].batch_size = [rows]
     batch["action"] = torch.randn(rows, steps, spec.action_dim, generator=rng)
     batch["valid"] = torch.arange(steps + 1) <= ends[:, None]
     batch["action_valid"] = torch.arange(steps) < ends[:, None]
     return batch
+
+
+def present(batch: TensorDict, history: int = TINY.history) -> TensorDict:
+    """The observations of a batch that a policy would see."""
+    return batch["obs"].apply(lambda x: x[:, :history])
 
 
 def toy_learner(

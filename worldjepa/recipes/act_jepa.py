@@ -25,11 +25,12 @@ class Config:
     """Everything that defines the model; data-dependent sizes come from the data."""
 
     state_keys: tuple[str, ...] = ()
-    """Low-dimensional observations the policy sees; empty: all of the data's."""
+    """Low-dimensional observations the policy sees; empty: all of the data's, or none if there are cameras."""
     image_keys: tuple[str, ...] = ()
     """Cameras the policy sees."""
     target_keys: tuple[str, ...] = ()
-    """Observations whose future latents are predicted; empty: all state keys. May name cameras."""
+    """Observations whose future latents are predicted; empty: all state keys it sees, or
+    all cameras if there are none. May name cameras."""
     history: int = 1
     """Frames of context, the present included."""
     chunk: int = 30
