@@ -1,5 +1,6 @@
 """Meta-World's fifty tasks: the goal observed, new positions with every seed, scripted experts."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,9 @@ def metaworld_expert(task: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
         hand, other, goal = obs["hand"], obs["object"], obs["goal"]
         frame = np.concatenate([hand, other], 1)
         rows = np.concatenate([frame, frame, goal], 1)  # Meta-World repeats the previous frame; experts skip it
-        return np.stack([np.clip(policy.get_action(row), -1.0, 1.0) for row in rows])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Constant.s. may be too high")  # clipped, as it says
+            return np.stack([np.clip(policy.get_action(row), -1.0, 1.0) for row in rows])
 
     return Expert(law, noise=noise, seed=seed)
 

@@ -96,12 +96,11 @@ def test_without_termination_the_episode_runs_to_the_limit():
     assert not terminated
 
 
-@pytest.mark.parametrize("random_goal", [True, False])
-@pytest.mark.parametrize("noise", [0.0, 0.2])
-def test_expert_solves_at_least_95_percent_of_200_seeds(random_goal, noise):
+@pytest.mark.parametrize(("random_goal", "noise", "num_seeds"), [(True, 0.0, 200), (True, 0.2, 50), (False, 0.0, 50)])
+def test_expert_solves_at_least_95_percent(random_goal, noise, num_seeds):
     env = gym.make(ENV_ID, random_goal=random_goal)
     policy = worldjepa_envs.expert(ENV_ID, noise=noise)
-    solved = [rollout(env, policy, seed)[2]["is_success"] for seed in range(200)]
+    solved = [rollout(env, policy, seed)[2]["is_success"] for seed in range(num_seeds)]
     assert np.mean(solved) >= 0.95
 
 
