@@ -111,7 +111,8 @@ def _find(source: str | Path, revision: str | None, local_files_only: bool) -> P
         raise ValueError(f"{source} is neither a model folder nor a hub name of the form user/model")
     from huggingface_hub import snapshot_download
 
-    files = ["config.json", "model.safetensors"]
-    return Path(
-        snapshot_download(str(source), revision=revision, local_files_only=local_files_only, allow_patterns=files)
-    )
+    options = {"revision": revision, "local_files_only": local_files_only}
+    try:
+        return Path(snapshot_download(str(source), allow_patterns=["config.json", "model.safetensors"], **options))
+    except OSError as error:  # of the hub: not there, not cached, no network
+        raise ValueError(f"{source} is no folder here, and was not found on the hub: {error}") from error
