@@ -69,16 +69,10 @@ def batches(rows: int = 16, poison: int | None = None):
         generator = torch.Generator().manual_seed(number)
         obs = torch.randn(rows, 4, generator=generator)
         valid = torch.arange(rows) < rows - number % 7
-        action = torch.stack([obs.sum(-1), obs.prod(-1)], -1)
         if number == poison:
             obs[3] = torch.nan
-        data = {
-            "obs": obs,
-            "next": obs.roll(1, -1),
-            "action": action,
-            "valid": valid,
-            "index": torch.arange(rows) + 100,
-        }
+        action = torch.stack([obs.sum(-1), obs.prod(-1)], -1)
+        data = {"obs": obs, "next": obs.roll(1, -1), "action": action, "valid": valid}
         return TensorDict(data, batch_size=[rows])[rank::world]
 
     return batch

@@ -192,14 +192,18 @@ def test_weights_of_another_model_are_refused(tmp_path):
 
 
 def test_nan_names_the_step_and_the_windows(tmp_path):
-    with pytest.raises(FloatingPointError, match=r"step 6.*windows \[100, 101.*'obs' is not finite in rows \[3\]"):
-        run(tmp_path, batch=batches(poison=6))
+    def locate(number, rank, world):
+        return [("episode", 100 * number + row) for row in range(16)]
+
+    text = r"step 6: batch 6 holds .*'obs' in windows \('episode', 603\), .*'action' in windows \('episode', 603\)$"
+    with pytest.raises(FloatingPointError, match=text):
+        run(tmp_path, batch=batches(poison=6), locate=locate)
     assert not (tmp_path / "checkpoints").exists(), "a broken model is not saved"
 
 
 def test_divergence_is_told_from_bad_data(tmp_path):
     config = dataclasses.replace(CONFIG, lr=1e30, warmup=0)
-    with pytest.raises(FloatingPointError, match="the batch itself is finite: lower lr"):
+    with pytest.raises(FloatingPointError, match=r"is finite itself \(rows 0, 1, .*and 4 more\): lower lr"):
         run(tmp_path, config)
 
 

@@ -18,7 +18,7 @@ from worldjepa.train.average import WeightAverage
 from worldjepa.train.checkpoint import Checkpoints
 from worldjepa.train.compiling import compile_errors_explained, compile_parts
 from worldjepa.train.config import FitConfig
-from worldjepa.train.guard import FiniteGuard
+from worldjepa.train.guard import Batches, FiniteGuard, Locate
 from worldjepa.train.log import Means, MetricsLog
 from worldjepa.train.optimizer import make_optimizer, set_learning_rate
 from worldjepa.train.progress import ProgressView
@@ -26,9 +26,6 @@ from worldjepa.train.schedule import Clock, learning_rate
 from worldjepa.train.sharding import distribute, gather, make_accelerator
 from worldjepa.train.snapshot import Run
 from worldjepa.train.state import seed_all, unperturbed
-
-Batches = Callable[[int, int, int], TensorDict]
-"""(number of the batch, rank, world) -> this process's rows of that batch; a pure function."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     evaluate: Callable[[Learner, int], dict[str, float]] | None = None,
+    locate: Locate | None = None,
 ) -> FitResult:
     """Train a learner; the same call runs on one CPU, one GPU or, under torchrun, on many processes and machines.
 
@@ -69,6 +67,7 @@ def fit(
         resume: continue from the newest checkpoint in ``run_dir``, or start if there is none.
         progress: show a bar (terminal) or lines (elsewhere) on standard error.
         evaluate: (learner with the exported weights in eval mode, step) -> scalars to log; called in every process.
+        locate: names the rows of a batch, such as (episode, step), for the error that stops a run with NaN.
 
     Raises:
         ValueError: ``run_dir`` holds checkpoints and ``resume`` is False; they are of another recipe or configuration.
@@ -83,7 +82,7 @@ def fit(
     step, seconds = run.restore(checkpoints.path(found[-1]) / "training_state") if found else (0, 0.0)
 
     clock = Clock(config, seconds)
-    guard = FiniteGuard(accelerator)
+    guard = FiniteGuard(accelerator, batch, locate, config.accumulate)
     means = Means()
     row: dict[str, float] = {}
     done = _done(clock, step, accelerator)
@@ -103,8 +102,9 @@ def fit(
             done = _done(clock, step, accelerator)
 
             if due := _due(config, step, done >= 1):
-                guard.check(lambda bad, rank: _batches(batch, bad, rank, accelerator.num_processes, config))
-                row = _row(step, clock.seconds, rate, means, accelerator)
+                guard.check()
+                seconds = clock.seconds
+                row = _row(step, seconds, rate, means, accelerator)
                 with clock.paused(), unperturbed(learner):
                     if "monitor" in due:
                         row |= learner.diagnostics(_rows(batch, step * config.accumulate, accelerator))
@@ -112,7 +112,7 @@ def fit(
                         row |= evaluate(run.refresh_export().eval(), step)
                     log.write(row)
                     if "save" in due:
-                        _save(run, checkpoints, step, clock.seconds, save_pretrained)
+                        _save(run, checkpoints, step, seconds, save_pretrained)
             view.update(step, done, row)
     return FitResult(step, clock.seconds, checkpoints.path(step), row)
 
@@ -202,11 +202,6 @@ def _row(step: int, seconds: float, rate: float, means: Means, accelerator: Acce
     names, values = means.take()
     values = gather(accelerator, values[None]).mean(0).tolist()
     return {"step": step, "time_s": round(seconds, 3), "lr": rate, **dict(zip(names, values))}
-
-
-def _batches(batch: Batches, step: int, rank: int, world: int, config: FitConfig) -> list[TensorDict]:
-    """Copies of the batches of one step, made again."""
-    return [batch(step * config.accumulate + part, rank, world).clone() for part in range(config.accumulate)]
 
 
 def _save(

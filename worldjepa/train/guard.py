@@ -1,6 +1,6 @@
 """Stops a run whose loss or gradient is no longer finite and says which batch did it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from accelerate import Accelerator
@@ -9,7 +9,14 @@ from torch import Tensor
 
 from worldjepa.train.sharding import gather
 
+Batches = Callable[[int, int, int], TensorDict]
+"""(number of the batch, rank, world) -> this process's rows of that batch; a pure function."""
+Locate = Callable[[int, int, int], Sequence[object]]
+"""(number of the batch, rank, world) -> a name of each of those rows, such as (episode, step)."""
+
 NEVER = 2**62
+NAMED = 12
+"""Windows named in an error."""
 
 
 class FiniteGuard:
@@ -19,48 +26,56 @@ class FiniteGuard:
 
     Args:
         accelerator: of the run.
+        batch: makes the bad batch again.
+        locate: names its windows; None: they are named by their row.
+        accumulate: batches in a step.
     """
 
-    def __init__(self, accelerator: Accelerator):
+    def __init__(self, accelerator: Accelerator, batch: Batches, locate: Locate | None, accumulate: int):
         self._accelerator = accelerator
+        self._batch, self._locate, self._accumulate = batch, locate, accumulate
         self._first = torch.full((1,), NEVER, dtype=torch.int64, device=accelerator.device)
 
     def watch(self, step: int, *values: Tensor) -> None:
-        """Look at the scalars of step ``step``."""
-        total = torch.stack([value.detach().float() for value in values]).sum()
-        self._first = torch.where((self._first == NEVER) & ~torch.isfinite(total), step, self._first)
+        """Look at the scalars of step ``step`` (from 0)."""
+        finite = torch.isfinite(torch.stack([value.detach().float() for value in values]).sum())
+        self._first = torch.where(finite, self._first, self._first.clamp(max=step))
 
-    def check(self, batches: Callable[[int, int], list[TensorDict]]) -> None:
-        """Raise if a step was bad.
-
-        Args:
-            batches: (step, rank) -> the batches of that step, made again.
+    def check(self) -> None:
+        """Raise if a step was bad. Every process must call this.
 
         Raises:
             FloatingPointError: names the step, the windows in its batch and what in the batch is not finite.
         """
         firsts = gather(self._accelerator, self._first).tolist()
-        step = min(firsts)
+        step, world = min(firsts), len(firsts)
         if step == NEVER:
             return
-        lines = []
-        for rank, first in enumerate(firsts):
-            if first == step:
-                lines += [f"process {rank}: {_describe(batch)}" for batch in batches(step, rank)]
-        raise FloatingPointError(f"loss or gradient is not finite at step {step}; " + "; ".join(lines))
+        told = []
+        for rank in (rank for rank, first in enumerate(firsts) if first == step):
+            for number in range(step * self._accumulate, (step + 1) * self._accumulate):
+                names = self._locate(number, rank, world) if self._locate else None
+                process = f" of process {rank}" if world > 1 else ""
+                told.append(f"batch {number}{process}{_describe(self._batch(number, rank, world), names)}")
+        raise FloatingPointError(f"loss or gradient is not finite at step {step}: " + "; ".join(told))
 
 
-def _describe(batch: TensorDict) -> str:
-    """Which windows a batch holds and which of its entries are not finite."""
-    index = batch.get("index", None)
-    named = f"windows {index.flatten().tolist()}" if index is not None else f"a batch of {batch.shape[0]} windows"
+def _describe(batch: TensorDict, names: Sequence[object] | None) -> str:
+    """What of a batch is not finite, and in which windows."""
     faults = []
     for key, value in batch.items(include_nested=True, leaves_only=True):
-        if not value.is_floating_point():
-            continue
-        rows = (~torch.isfinite(value.flatten(1))).any(1).nonzero().flatten().tolist()
-        if rows:
-            name = "/".join(key) if isinstance(key, tuple) else key
-            faults.append(f"{name!r} is not finite in rows {rows}")
-    advice = "the batch itself is finite: lower lr, set grad_clip or lengthen warmup"
-    return f"{named}: " + (", ".join(faults) if faults else advice)
+        if value.is_floating_point():
+            rows = (~torch.isfinite(value.flatten(1))).any(1).nonzero().flatten().tolist()
+            if rows:
+                faults.append(f"{'/'.join([key] if isinstance(key, str) else key)!r} in {_named(rows, names)}")
+    if faults:
+        return " holds values that are not finite: " + ", ".join(faults)
+    every = _named(range(batch.shape[0]), names)
+    return f" is finite itself ({every}): lower lr, set grad_clip or lengthen warmup"
+
+
+def _named(rows: Sequence[int], names: Sequence[object] | None) -> str:
+    """Rows, or their names, not too many of them."""
+    shown = [row if names is None else names[row] for row in rows[:NAMED]]
+    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    return f"{'rows' if names is None else 'windows'} {', '.join(map(str, shown))}{more}"
