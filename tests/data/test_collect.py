@@ -1,11 +1,9 @@
 """Collection: exactly the episodes asked for, whole, whatever the vector environment does and whoever interrupts."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import gymnasium as gym
@@ -149,42 +147,70 @@ def test_a_vector_environment_of_its_own_kind(tmp_path: Path) -> None:
 
 
 SLOW = """
-import sys, time
+import os, random, signal, sys, time
 sys.path[:0] = {paths!r}
-import tiny_envs
+import tiny_envs, torch
 from worldjepa.data.collect import collect
 
 class Slow(tiny_envs.Homing):
     def act(self, obs):
-        time.sleep(0.002)
+        time.sleep(0.0005)
         return super().act(obs)
 
-collect("tiny/Walk-v0", Slow(), {path!r}, 100000, num_envs={num_envs}, progress=lambda *row: print(*row, flush=True))
+torch.set_num_threads(1)
+"""
+COLLECT = """
+collect("tiny/Walk-v0", Slow(), {path!r}, 100000, num_envs=4, progress=lambda *row: print(*row, flush=True))
+"""
+KILL = """
+random.seed(0)
+for trial in range(8):
+    child = os.fork()
+    if not child:
+        collect("tiny/Walk-v0", Slow(), {folder!r} + f"/{{trial}}.hdf5", 100000, num_envs=1 + trial % 3)
+    time.sleep(0.2 + random.random() / 2)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 """
 
 
-@pytest.mark.parametrize(("kind", "num_envs"), [(signal.SIGKILL, 1), (signal.SIGKILL, 4), (signal.SIGINT, 4)])
-def test_an_interrupted_collection_stays_readable(
-    tmp_path: Path, repository: Path, kind: signal.Signals, num_envs: int
-) -> None:
+def script(repository: Path, text: str, **values: str) -> list[str]:
+    paths = [str(repository), str(repository / "tests/support")]
+    return [sys.executable, "-c", SLOW.format(paths=paths) + text.format(**values)]
+
+
+def test_a_killed_collection_stays_readable(tmp_path: Path, repository: Path) -> None:
+    subprocess.run(script(repository, KILL, folder=str(tmp_path)), check=True)
+    paths = sorted(tmp_path.glob("*.hdf5"))
+    assert len(paths) == 8
+    found = [read(path) for path in paths]
+    assert min(len(episodes) for episodes in found) >= 1
+    longest = max(len(episodes) for episodes in found)
+    collect("tiny/Walk-v0", tiny_envs.Homing(), tmp_path / "whole", longest)
+    whole = read(tmp_path / "whole")
+    assert all(same(episodes, whole[: len(episodes)]) for episodes in found)
+
+
+def test_an_interrupted_collection_stays_readable_and_goes_on(tmp_path: Path, repository: Path) -> None:
     path = tmp_path / "a.hdf5"
-    script = SLOW.format(paths=[str(repository), str(repository / "tests/support")], path=str(path), num_envs=num_envs)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        script(repository, COLLECT, path=str(path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
+        assert child.stderr is not None
         for line in child.stdout:
             if line.startswith("5 "):
                 break
-        time.sleep(0.05)
-        child.send_signal(kind)
+        child.send_signal(signal.SIGINT)
         told = 5 + len(child.stdout.read().splitlines())
+        assert "KeyboardInterrupt" in child.stderr.read()
     assert child.returncode != 0
-    episodes = read(path)
-    assert len(episodes) >= told
-    whole = tmp_path / "whole.hdf5"
-    collect("tiny/Walk-v0", tiny_envs.Homing(), whole, told)
-    assert same(episodes[:told], read(whole))
-    collect("tiny/Walk-v0", tiny_envs.Homing(), path, 2, seed=9, append=True)
-    assert len(read(path)) == len(episodes) + 2
+    written = len(read(path))
+    assert written >= told
+    collect("tiny/Walk-v0", tiny_envs.Homing(), path, 5, append=True)
+    collect("tiny/Walk-v0", tiny_envs.Homing(), tmp_path / "whole.hdf5", written + 5)
+    by_seed = {e.seed: e for e in read(path)}
+    whole = read(tmp_path / "whole.hdf5")
+    assert len(by_seed) == written + 5
+    assert same([by_seed[e.seed] for e in whole if e.seed in by_seed], [e for e in whole if e.seed in by_seed])
+    assert len([e for e in whole if e.seed in by_seed]) >= written

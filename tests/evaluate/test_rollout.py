@@ -198,6 +198,8 @@ def test_success_at_a_threshold_of_the_score(walk: Task, starts: Manifest) -> No
     assert strict.successes.tolist() == (found.scores >= 0.95).tolist()
     assert strict.rate.estimate < loose.rate.estimate
     assert loose.to_json()["success_threshold"] == 0.5
+    with pytest.raises(ValueError, match="had to hold for 2 steps"):
+        evaluate(tiny_envs.Homing(), walk, starts, hold=2).at_threshold(0.5)
 
 
 def test_videos_are_of_the_first_starts(walk: Task, starts: Manifest, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import numpy as np
 import torch
 from tensordict import TensorDict
@@ -89,7 +90,8 @@ def collect(
         stop_on_success: end an episode as soon as it is solved.
         out_of_bounds: "error", or "clip" actions to the action space.
         parallel: each environment in a process of its own.
-        append: go on with an existing file; choose another ``seed`` then.
+        append: go on with an existing file. Seeds that it holds are passed over, so an interrupted collection that is
+            taken up with the same ``seed`` ends as if it had not been interrupted.
         progress: True for a progress bar, or a function (episodes done, all episodes, successes).
 
     Raises:
@@ -110,7 +112,9 @@ def collect(
         spec = source.spec
         if only_success:
             source.need_success()
-        starts = (Start(index, drawn) for index, drawn in enumerate(draw_seeds(seed, COLLECT_STREAM)))
+        there = _recorded_seeds(Path(path).expanduser()) if append else set()
+        fresh = (drawn for drawn in draw_seeds(seed, COLLECT_STREAM) if drawn not in there)
+        starts = (Start(index, drawn) for index, drawn in enumerate(fresh))
         rollouts = simulate(
             policy,
             source,
@@ -213,6 +217,15 @@ def rollout_writer(path: str | Path, spec: DataSpec, append: bool = False) -> It
             for name, demos in subsets.items():
                 if demos:
                     writer.write_mask(name, demos)
+
+
+def _recorded_seeds(path: Path) -> set[int]:
+    """Seeds of the episodes in a robomimic file."""
+    if not path.exists():
+        return set()
+    with h5py.File(path, "r") as file:
+        demos: Any = file.get("data", {})
+        return {int(demo.attrs["seed"]) for demo in demos.values() if "seed" in demo.attrs}
 
 
 def _write(

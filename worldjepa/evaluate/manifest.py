@@ -20,7 +20,10 @@ MAX_NUMBERS = 64
 """Numbers of each state key that a start is recognised by."""
 DROPPED_LIMIT = 50
 """Solved starts for each one kept, at which the search for starts gives up."""
-OF_THE_VIEW = ("obs_type", "image_size", "render_mode", "render_size", "observation_width", "observation_height")
+OF_THE_VIEW = (
+    *("obs_type", "image_size", "camera", "render_mode", "render_size"),
+    *("observation_width", "observation_height", "visualization_width", "visualization_height"),
+)
 """Arguments of environments that change what is seen, not what happens."""
 
 

@@ -98,7 +98,12 @@ class Evaluation:
         """The same episodes, a success being a best score of at least ``threshold``; when it came is not known.
 
         Only for thresholds up to the one at which the environment ends an episode.
+
+        Raises:
+            ValueError: the task has no score, or success had to hold for more than one step.
         """
+        if self.hold > 1:
+            raise ValueError(f"success had to hold for {self.hold} steps, of which the best score says nothing")
         hits = self.scores >= threshold
         episodes = tuple(
             replace(e, success=bool(hit), steps_to_success=None) for e, hit in zip(self.episodes, hits, strict=True)
