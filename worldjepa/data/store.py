@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -47,8 +48,9 @@ class Store:
         self.filters: dict[str, list[str]] = header["filters"]
         self.success: list[bool | None] = header["success"]
         self.seeds: list[int | None] = header["seeds"]
+        self._maps: list[mmap.mmap] = []
         self.arrays = self._map()
-        """Read-only numpy memory maps by name: "obs/<key>", "action" and, where recorded, "reward", "terminated"."""
+        """Read-only memory-mapped arrays by name: "obs/<key>", "action" and, where recorded, "reward", "terminated"."""
 
     @staticmethod
     def open(folder: str | Path) -> "Store":
@@ -128,6 +130,14 @@ class Store:
         rows = np.concatenate(offsets)
         return row_statistics(rows, np.arange(len(rows)))
 
+    def release(self) -> None:
+        """Let go of the pages read so far: they stay in the system's file cache but no longer count as this process's.
+
+        Reading them again costs a page fault each, no disk access.
+        """
+        for mapped in self._maps:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
     def _map(self) -> dict[str, ndarray]:
         rows = int(self.ends[-1])
         shapes = {f"obs/{key}": (value.dtype, value.shape) for key, value in self.spec.obs.items()}
@@ -141,7 +151,12 @@ class Store:
             expected = rows * int(np.prod(shape)) * np.dtype(dtype).itemsize
             if path.stat().st_size != expected:
                 raise ValueError(f"{path} has {path.stat().st_size} bytes, expected {expected}: remove {self.folder}")
-            maps[name] = np.memmap(path, dtype=dtype, mode="r", shape=(rows, *shape))
+            if expected == 0:  # a key without elements, as robosuite's empty "object": nothing to map
+                maps[name] = np.zeros((rows, *shape), dtype)
+                continue
+            with path.open("rb") as file:
+                self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            maps[name] = np.frombuffer(self._maps[-1], dtype=dtype).reshape(rows, *shape)
         return maps
 
 

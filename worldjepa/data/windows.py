@@ -17,6 +17,9 @@ from tensordict import TensorDict
 from worldjepa.data.store import Store
 from worldjepa.types import nested
 
+FAULT_BYTES = 1 << 16
+"""What Linux maps around a page that is touched."""
+
 
 def split_episodes(
     store: Store, *, valid: float = 0.1, seed: int = 0, train_filter: str = "train", valid_filter: str = "valid"
@@ -69,6 +72,8 @@ class WindowSampler:
         keys: observation keys to load; None: all.
         seed: of the order.
         unlabelled: episodes among ``episodes`` whose actions must not be learned: their ``action_valid`` is False.
+        max_resident: bytes of the store that may be mapped into this process at a time, roughly; more is faster where
+            the data are larger than this, see `Store.release`.
         pad_front, pad_back: whether windows may reach over the first or last step; if not, there are fewer.
 
     Raises:
@@ -87,6 +92,7 @@ class WindowSampler:
         keys: Sequence[str] | None = None,
         seed: int = 0,
         unlabelled: Sequence[int] | ndarray = (),
+        max_resident: int = 1 << 30,
         pad_front: bool = True,
         pad_back: bool = True,
     ):
@@ -104,6 +110,8 @@ class WindowSampler:
             _episode_numbers(store, episodes), _episode_numbers(store, unlabelled), pad_front, pad_back
         )
         self._offsets = np.arange(-history + 1, horizon + 1)
+        mapped = sum(array.nbytes for array, _ in self._arrays.values())
+        self._max_resident, self._resident = (max_resident if mapped > max_resident else None), 0
         self._order: tuple[int, ndarray] = (-1, np.zeros(0, np.int64))
         self._buffers: dict[int, tuple[TensorDict, dict[str, ndarray]]] = {}
 
@@ -181,15 +189,15 @@ class WindowSampler:
         return int(self._anchor_ends[found[0]] - self._anchor_counts[found[0]] + offset)
 
     def _choose_arrays(self, keys: list[str]) -> dict[str, tuple[ndarray, int]]:
-        """The arrays to gather from, as plain views of the memory maps, and how many rows of each a window takes."""
+        """The arrays to gather from, and how many rows of each a window takes."""
         frames, chosen = self.history + self.horizon, {}
         for key in keys:
             length = self.image_frames if self.store.spec.obs[key].kind == "image" else frames
             if length:
-                chosen[f"obs/{key}"] = (np.asarray(self.store.arrays[f"obs/{key}"]), length)
+                chosen[f"obs/{key}"] = (self.store.arrays[f"obs/{key}"], length)
         for name in ("action", "reward", "terminated"):
             if name in self.store.arrays:
-                chosen[name] = (np.asarray(self.store.arrays[name]), frames - 1)
+                chosen[name] = (self.store.arrays[name], frames - 1)
         return chosen
 
     def _index_episodes(self, episodes: ndarray, unlabelled: ndarray, pad_front: bool, pad_back: bool) -> None:
@@ -242,6 +250,17 @@ class WindowSampler:
             index = rows[:, :length] if name.startswith("obs/") else action_rows
             # mode="clip" lets numpy write straight into ``out``; the rows are in range already
             np.take(array, index, axis=0, out=views[name], mode="clip")
+        self._bound_memory(len(anchors))
+
+    def _bound_memory(self, num_windows: int) -> None:
+        """Release the mapped pages when about ``max_resident`` bytes of them may have been touched."""
+        if self._max_resident is None:
+            return
+        for array, length in self._arrays.values():
+            self._resident += num_windows * (length * array[0].nbytes + FAULT_BYTES)
+        if self._resident > self._max_resident:
+            self.store.release()
+            self._resident = 0
 
 
 def _choose_keys(store: Store, keys: Sequence[str] | None) -> list[str]:
