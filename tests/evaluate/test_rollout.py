@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import tiny_envs
 import torch
-from tensordict import TensorDict
 
 from worldjepa.data.episodes import open_source
-from worldjepa.evaluate.floors import NoopPolicy, RandomPolicy, evaluate_floors
+from worldjepa.evaluate.floors import RandomPolicy, evaluate_floors
 from worldjepa.evaluate.manifest import Manifest, make_manifest
 from worldjepa.evaluate.results import Evaluation
 from worldjepa.evaluate.rollout import Task, evaluate, task
@@ -233,11 +232,3 @@ def test_progress_tells_of_every_episode(walk: Task, starts: Manifest) -> None:
     found = evaluate(tiny_envs.Homing(), walk, starts, progress=tell)
     assert [call[:2] for call in calls] == [(i + 1, 13) for i in range(13)]
     assert calls[-1][2] == found.successes.sum()
-
-
-def test_noop_holds_still() -> None:
-    box = gym.spaces.Box(np.array([-1.0, 3.0], dtype=np.float32), np.array([1.0, 5.0], dtype=np.float32))
-    obs = TensorDict({"a": {"b": torch.tensor([[0.5, 4.5]])}}, batch_size=[1])
-    assert NoopPolicy(box).act(obs).tolist() == [[0.0, 3.0]]
-    assert NoopPolicy(box, hold_key="a/b").act(obs).tolist() == [[0.5, 4.5]]
-    assert NoopPolicy(gym.spaces.Discrete(3, start=-1)).act(obs).tolist() == [[0]]
