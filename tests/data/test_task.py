@@ -79,7 +79,7 @@ def test_observations_keep_images_and_turn_the_rest_to_float32() -> None:
 def test_a_bare_space_gets_a_name() -> None:
     assert list(flat_spaces(spaces.Box(-1, 1, (3,)))) == ["state"]
     assert list(flat_spaces(spaces.Box(0, 255, (8, 8, 3), np.uint8))) == ["image"]
-    with pytest.raises(ValueError, match="observation 'said' is Text.*wrap the environment"):
+    with pytest.raises(ValueError, match=r"observation 'said' is Text.*wrap the environment"):
         flat_spaces(spaces.Dict({"said": spaces.Text(5)}))
 
 
