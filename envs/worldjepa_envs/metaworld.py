@@ -42,6 +42,7 @@ def make_metaworld(task: str, **kwargs: Any) -> Adapter:
             info = env.evaluate_state(obs, np.zeros(4, np.float32))[1]
         return info["success"] > 0.0
 
+    env.path_key = "hand"
     return Adapter(env, split=_split, success=success, camera=camera, upside_down=camera == "corner2", **kwargs)
 
 

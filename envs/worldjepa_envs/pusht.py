@@ -57,6 +57,9 @@ class PushTEnv(_pusht.PushTEnv):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in gymnasium.Env)
+    score_name, path_key, hold_key = "coverage", "agent_pos", "agent_pos"
+    """What the score is called, the observation whose travelled distance is an episode's path length, and the one that,
+    given back as the action, leaves things as they are."""
 
     def __init__(
         self,

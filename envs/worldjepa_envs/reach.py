@@ -75,6 +75,9 @@ class ReachEnv(Simulation):
         obs_type, image_size, render_mode, render_size, terminate_on_success: see `Simulation`.
     """
 
+    score_name, path_key = "progress", "fingertip"
+    """What the score is called, and the observation whose travelled distance is an episode's path length."""
+
     def __init__(
         self,
         obs_type: str = "state",
