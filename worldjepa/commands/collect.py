@@ -29,12 +29,14 @@ class Options:
     """Write solved episodes only, and go on until there are enough."""
     noise: float = 0.0
     """Standard deviation of Gaussian noise on the actions, in half ranges of the action space."""
+    horizon: int | None = None
+    """Steps after which an episode is cut off; by default the environment's own limit."""
     kwargs: tuple[str, ...] = ()
     """Arguments of the environment, as name=value: obs_type=state+pixels."""
     clip: bool = False
     """Clip actions that leave the action space, instead of stopping with an error."""
     append: bool = False
-    """Go on with an existing file; give another --seed then."""
+    """Go on with an existing file; with the same --seed an interrupted collection is taken up where it stopped."""
 
 
 def run(options: Options) -> int:
@@ -43,7 +45,7 @@ def run(options: Options) -> int:
     from worldjepa.data.collect import collect
 
     rendering.choose()
-    task = tasks.find_task(options.env, {}, tasks.parse_kwargs(options.kwargs))
+    task = tasks.find_task(options.env, {}, tasks.parse_kwargs(options.kwargs), options.horizon)
     _, policy = tasks.find_policy(options.policy, task)
     found = collect(
         task,

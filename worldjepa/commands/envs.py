@@ -1,6 +1,8 @@
 """``worldjepa envs``: environments that can be made here, and what the missing ones need."""
 
 import importlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,11 @@ class Options:
     """Any other Gymnasium environment can be collected from too; to be evaluated it needs a success predicate."""
 
     all: bool = False
-    """Also list every other environment that Gymnasium has registered here."""
+    """List every task of a family, and every other environment that Gymnasium has registered here."""
 
 
 def run(options: Options) -> int:
-    """Print the table."""
+    """Print the table; a family of tasks takes one row, described by its first."""
     import gymnasium
 
     from worldjepa.commands import rendering
@@ -28,24 +30,42 @@ def run(options: Options) -> int:
     rendering.choose()
     importlib.import_module("worldjepa_envs")
     console = make_console()
-    table = plain_table("environment", "observations", "actions", "steps", "expert", "success and score")
+    table = plain_table("environment", "actions", "steps", "expert", "score", "observations")
     missing: dict[str, str] = {}
+    groups = families([x for x in gymnasium.registry if x.startswith(NAMESPACE)])
     with console.status("making environments"):
-        for env_id in sorted(x for x in gymnasium.registry if x.startswith(NAMESPACE)):
+        for name, members in groups.items():
             try:
-                table.add_row(env_id, *describe(env_id))
+                table.add_row(name, *describe(members[0]))
             except (ImportError, ValueError, RuntimeError, gymnasium.error.Error) as error:
-                missing[env_id] = str(error)
+                missing[name] = str(error)
     console.print(table)
-    for env_id, why in missing.items():
-        console.print(f"{env_id} cannot be made here: {why}", markup=False)
+    for name, why in missing.items():
+        console.print(f"{name} cannot be made here: {why}", markup=False)
     if options.all:
+        for name, members in groups.items():
+            if len(members) > 1:
+                console.print(f"{name}: {', '.join(members)}", markup=False)
         console.print(f"also registered: {', '.join(sorted(x for x in gymnasium.registry if NAMESPACE not in x))}")
     return 0
 
 
+def families(ids: Sequence[str]) -> dict[str, list[str]]:
+    """Ids by family, those of one simulator's adapter together: "worldjepa/MetaWorld-<50 tasks>-v0"."""
+    import gymnasium
+
+    groups: dict[str, list[str]] = {}
+    for env_id in sorted(ids):
+        groups.setdefault(str(gymnasium.registry[env_id].entry_point), []).append(env_id)
+    found = {}
+    for members in groups.values():
+        stem = os.path.commonprefix(members)  # noqa: RUF071  (ids are texts, not paths)
+        found[members[0] if len(members) == 1 else f"{stem}<{len(members)} tasks>-v0"] = members
+    return found
+
+
 def describe(env_id: str) -> list[str]:
-    """The cells of one environment: observations, actions, steps, expert, success.
+    """The cells of one environment: actions, steps, expert, score, observations.
 
     Raises:
         ImportError: its simulator is not installed.
@@ -58,14 +78,8 @@ def describe(env_id: str) -> list[str]:
     actions = str(spec.action_dim)
     if spec.action_low is not None and spec.action_high is not None:
         actions += f" in [{min(spec.action_low):g}, {max(spec.action_high):g}]"
-    how = "by its own predicate" if found.success else "needs a predicate"
-    return [
-        obs,
-        actions,
-        str(found.horizon),
-        has_expert(env_id),
-        how + (f", {found.score_name}" if found.score else ""),
-    ]
+    score = found.score_name if found.score else "-"
+    return [actions, str(found.horizon), has_expert(env_id), score if found.success else "no success predicate", obs]
 
 
 def has_expert(env_id: str) -> str:

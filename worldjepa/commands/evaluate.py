@@ -25,6 +25,8 @@ class Options:
     """Gymnasium id; by default the environment that the data was recorded in."""
     kwargs: tuple[str, ...] = ()
     """Arguments of the environment, as name=value."""
+    horizon: int | None = None
+    """Steps after which an episode is cut off; by default the environment's own limit."""
     out: Path | None = None
     """Folder for the results, where the first policy is no run folder."""
     episodes: int = 100
@@ -69,7 +71,8 @@ def run(options: Options) -> int:
     if videos < options.videos:
         console.print("no videos: nothing can draw here (worldjepa doctor says what to install)")
     out = find_out(options)
-    task = tasks.find_task(options.env, recorded_env(options.policies), tasks.parse_kwargs(options.kwargs))
+    kwargs = tasks.parse_kwargs(options.kwargs)
+    task = tasks.find_task(options.env, recorded_env(options.policies), kwargs, options.horizon)
     manifest = find_manifest(task, out, options)
     if manifest.dropped:
         console.print(f"{len(manifest.dropped)} starts were solved already; others took their place")

@@ -131,13 +131,14 @@ def probe(
     import torch
 
     from worldjepa.evaluate.probe import raw_features, state_probe
-    from worldjepa.recipes import make_learner
+    from worldjepa.recipes import fit_statistics, make_learner
 
     if len(episodes["valid"]) == 0:
         raise ValueError("the run has no held-out episodes to be scored on: train with --episodes.valid above 0")
     origin = learner.origin
     torch.manual_seed(options.seed)
-    fresh = make_learner(origin.recipe, origin.config, origin.spec, store.statistics(episodes["train"])).eval()
+    statistics = fit_statistics(origin.config, store, episodes["train"])
+    fresh = make_learner(origin.recipe, origin.config, origin.spec, statistics).eval()
     learners = {origin.recipe: learner, **others, "random init": fresh}
     train, test = windows(list(learners.values()), store, episodes, states, horizon, options)
     models = {name: features(x) for name, x in learners.items()} | {"raw state linear": raw_features}

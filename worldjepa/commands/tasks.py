@@ -3,6 +3,7 @@
 import importlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from worldjepa.types import Policy
 
 FLOORS = ("random", "noop")
+ROBOSUITE, ROBOSUITE_HORIZON = 1, 400
+"""robomimic's type of a robosuite environment, and the steps it is evaluated for."""
 NAMES = (*FLOORS, "expert")
 """Policies that need no training."""
 
@@ -33,13 +36,14 @@ def parse_kwargs(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any]) -> "Task":
+def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any], horizon: int | None = None) -> "Task":
     """The task to evaluate on.
 
     Args:
         env: id the user gave, or None to take the one that the data was recorded in.
         recorded: `DataSpec.env` of that data.
         kwargs: for the environment; they come before the recorded ones.
+        horizon: steps of an episode; None: the environment's own limit.
 
     Raises:
         ValueError: no environment given and none recorded, or an unknown one.
@@ -49,9 +53,11 @@ def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any])
     name = recorded.get("env_name") or recorded.get("id")
     if env is None and not name:
         raise ValueError("the data does not say which environment it comes from: name it with --env (worldjepa envs)")
+    if env in (None, name) and recorded.get("type") == ROBOSUITE:
+        make = partial(importlib.import_module("worldjepa_envs").make_from_env_args, recorded)
+        return task(str(name), make=make, horizon=horizon or ROBOSUITE_HORIZON, **kwargs)
     before = recorded.get("env_kwargs") or recorded.get("kwargs") or {}
-    same = env is None or env == name
-    return task(env or str(name), **((before if same else {}) | kwargs))
+    return task(env or str(name), horizon=horizon, **((before if env in (None, name) else {}) | kwargs))
 
 
 def find_policy(name: str, task: "Task", **options: Any) -> "tuple[str, Policy]":

@@ -51,6 +51,7 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
     episodes = choose_episodes(store, options.episodes)
     window = recipe(options.recipe).window(options.model, store.spec)
     statistics = fit_statistics(options.model, store, np.concatenate([episodes["train"], episodes["unlabelled"]]))
+    statistics["action"] = fit_statistics(options.model, store, episodes["train"])["action"]
     torch.manual_seed(options.fit.seed)
     learner = make_learner(options.recipe, options.model, store.spec, statistics)
     sampler = make_sampler(store, episodes, window, options)
