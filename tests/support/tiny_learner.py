@@ -18,6 +18,7 @@ from worldjepa.types import DataSpec
 class TinyConfig:
     width: int = 8
     dropout: float = 0.1
+    batch_norm: bool = False
 
 
 class View(nn.Sequential):
@@ -28,7 +29,10 @@ class View(nn.Sequential):
 class TinyModel(nn.Module):
     def __init__(self, config: TinyConfig):
         super().__init__()
-        self.encoder = View(nn.Linear(4, config.width), nn.Tanh(), nn.Dropout(config.dropout))
+        norm = nn.BatchNorm1d(config.width) if config.batch_norm else nn.Identity()
+        self.encoder = View(
+            nn.Linear(4, config.width, bias=not config.batch_norm), norm, nn.Tanh(), nn.Dropout(config.dropout)
+        )
         self.predictor = nn.Linear(config.width, config.width)
         self.target = EMATarget(self.encoder, 0.9)
 

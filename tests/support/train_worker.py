@@ -13,10 +13,10 @@ from worldjepa.train.fit import fit
 CONFIG = FitConfig(steps=12, warmup=3, lr=1e-2, grad_clip=0.5, log_every=1, save_every=6, average=0.9, device="cpu")
 
 
-def train(folder: Path, *, batch=None, resume=False, **changes) -> None:
+def train(folder: Path, *, batch=None, resume=False, batch_norm=False, **changes) -> None:
     """One run; every process starts from other weights, so that only the first one's count."""
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    learner = TinyLearner(TinyConfig(dropout=0.0), seed=rank)
+    learner = TinyLearner(TinyConfig(dropout=0.0, batch_norm=batch_norm), seed=rank)
     config = dataclasses.replace(CONFIG, **changes)
     options = {"save_pretrained": save_pretrained, "resume": resume, "progress": False}
     fit(learner, batch or batches(), config, folder, **options)
@@ -32,6 +32,7 @@ def stops(number, rank, world):
 def main(folder: Path) -> None:
     """The runs that the test compares with those of one process."""
     train(folder / "copies")
+    train(folder / "copies_norm", batch_norm=True)
     train(folder / "copies_accumulated", accumulate=2)
     train(folder / "shards", sharded=True)
     for sharded in (False, True):

@@ -29,6 +29,7 @@ def runs(tmp_path_factory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     train(folder / "one")
+    train(folder / "one_norm", batch_norm=True)
     train(folder / "one_accumulated", accumulate=2)
     return folder
 
@@ -42,6 +43,7 @@ def curve(folder: Path) -> torch.Tensor:
     ("two", "one"),
     [
         ("copies", "one"),
+        ("copies_norm", "one_norm"),
         ("copies_accumulated", "one_accumulated"),
         ("shards", "one"),
         ("resumed_False", "one"),

@@ -9,6 +9,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from worldjepa.train.batchnorm import make_global
 from worldjepa.train.config import FitConfig
 
 
@@ -67,6 +68,7 @@ def distribute(learner: nn.Module, accelerator: Accelerator, config: FitConfig) 
         raise ValueError("FitConfig.sharded needs several processes: launch with torchrun --nproc_per_node N")
     if accelerator.num_processes == 1:
         return learner
+    make_global(learner)
     with torch.no_grad():
         for value in learner.state_dict().values():
             torch.distributed.broadcast(value, 0)
