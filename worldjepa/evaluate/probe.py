@@ -176,12 +176,13 @@ def _batched(features: Features, obs: TensorDict, size: int = 512) -> ndarray:
 
 def _fit(kind: str, x: ndarray, y: ndarray, seed: int) -> Callable[[ndarray], ndarray]:
     scaler = StandardScaler().fit(x)
+    x = scaler.transform(x)
     if kind == "linear":
-        model = RidgeCV(alphas=np.logspace(-2, 4, 7)).fit(scaler.transform(x), y)
-    elif kind == "mlp":
-        model = MLPRegressor(hidden_layer_sizes=(256,), early_stopping=True, max_iter=60, random_state=seed).fit(
-            scaler.transform(x), y
-        )
+        model = RidgeCV(alphas=np.logspace(-2, 4, 7)).fit(x, y)
+    elif kind == "mlp":  # in single precision: twice as fast, and its own noise is far larger
+        model = MLPRegressor(
+            hidden_layer_sizes=(256,), early_stopping=True, max_iter=40, batch_size=512, random_state=seed
+        ).fit(x.astype(np.float32), y.astype(np.float32))
     else:
         raise ValueError(f'kind must be "linear" or "mlp", got {kind!r}')
     return lambda new: np.asarray(model.predict(scaler.transform(new)))

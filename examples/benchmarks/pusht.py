@@ -1,0 +1,270 @@
+"""Push-T from the real human demonstrations: ACT-JEPA, ACT and BC with one budget of CPU time, several seeds.
+
+    python examples/benchmarks/pusht.py --data pusht_cchi_v7_replay.zarr.zip --cpu-minutes 20
+    python examples/benchmarks/pusht.py --data ... --num-demos 20 --unlabelled        # the rest trains the JEPA alone
+    python examples/benchmarks/pusht.py --data ... --images --device auto             # 96 px images
+
+Every run is resumable: start the same command again and it goes on where it stopped. Training and evaluation seeds are
+apart: `--tune` evaluates on other starts than the reported ones, so that settings are never chosen on those.
+Demonstrations are doubled by the task's mirror symmetry (about the goal's axis), for all methods alike.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from numpy import ndarray
+from pusht_table import Outcome, print_table
+from rich.console import Console
+from tensordict import TensorDict
+from torch import Tensor
+
+from worldjepa.data import Episode, RobomimicWriter, Store, WindowSampler, open_source, open_store
+from worldjepa.evaluate.manifest import make_manifest
+from worldjepa.evaluate.probe import probe_report, probe_windows, raw_features, state_probe
+from worldjepa.evaluate.rollout import Evaluation, evaluate, task
+from worldjepa.learner import Learner
+from worldjepa.recipes import act_jepa, bc, fit_statistics, from_pretrained, make_learner, recipe, save_pretrained
+from worldjepa.train import FitConfig, fit
+from worldjepa_policies.load import load_policy
+
+TASK = "worldjepa_envs:worldjepa/PushT-v0"
+NUM_VALID = 20
+"""Demonstrations held out for the probe, with their mirror images."""
+EVALUATION_SEED, TUNING_SEED = 2026, 77
+STATES = ("agent_pos", "keypoints")
+CONSOLE = Console()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """What to run."""
+
+    data: Path
+    """Push-T zarr, folder or zip."""
+    out: Path = Path("runs/pusht")
+    """Folder of the runs."""
+    methods: tuple[str, ...] = ("act_jepa", "act", "bc")
+    """act_jepa, act, bc; a suffix names a variant for the table: act_jepa:long."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Training seeds."""
+    cpu_minutes: float = 20.0
+    """CPU time of one training, on one thread (wall minutes on an accelerator)."""
+    episodes: int = 200
+    """Evaluation episodes a run."""
+    n_action_steps: int = 8
+    """Actions executed of each chunk."""
+    num_demos: int | None = None
+    """Learn actions from so many demonstrations only."""
+    unlabelled: bool = False
+    """Train the latent prediction on the other demonstrations too, without their actions (ACT-JEPA only)."""
+    images: bool = False
+    """See 96 px images and the agent's position instead of the block's keypoints."""
+    steps: int | None = None
+    """Optimiser steps instead of a time budget."""
+    device: Literal["cpu", "auto"] = "cpu"
+    """"auto" takes an accelerator."""
+    tune: bool = False
+    """Evaluate on tuning starts."""
+    model: dict[str, str] = field(default_factory=dict)
+    """Changes of the ACT and ACT-JEPA configuration, JSON values: --model jepa_weight 0.5."""
+    batch_size: int = 128
+    """Windows in a batch."""
+    lr: float = 1e-3
+    """Peak learning rate."""
+
+
+def main(args: Args) -> None:
+    """Train and evaluate what is missing, then print the table."""
+    store = open_store(mirrored(args.data, args.out, images=args.images))
+    outcomes = []
+    for seed in args.seeds:
+        for method in args.methods:
+            folder = args.out / setting(args) / f"{method.replace(':', '-')}-seed{seed}"
+            if not (folder / "outcome.json").exists():
+                CONSOLE.rule(f"{method}, seed {seed}")
+                outcome = run(args, store, method, seed, folder)
+                (folder / "outcome.json").write_text(json.dumps(outcome, indent=1) + "\n")
+            outcomes.append(read_outcome(folder, method, seed))
+    print_table(outcomes, CONSOLE)
+
+
+def setting(args: Args) -> str:
+    """Folder name of everything but method and seed."""
+    budget = f"{args.steps}steps" if args.steps else f"{args.cpu_minutes:g}min"
+    demos = f"-{args.num_demos}demos" if args.num_demos else ""
+    change = "".join(f"-{k}{v}" for k, v in sorted(args.model.items())).replace("/", "_")
+    parts = [budget, demos, "-unlabelled" * args.unlabelled, "-images" * args.images, change, "-tune" * args.tune]
+    return "".join(parts)
+
+
+def mirrored(data: Path, out: Path, *, images: bool) -> Path:
+    """The demonstrations and their mirror images as one robomimic file, the last ones held out; made once."""
+    path = out / ("pusht_mirrored_images.hdf5" if images else "pusht_mirrored.hdf5")
+    if path.exists():
+        return path
+    source = open_source(data)
+    keys = ("agent_pos", "image") if images else STATES
+    keep = {k: v for k, v in source.spec.obs.items() if k in keys or k == "keypoints"}
+    part = path.with_suffix(".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.unlink(missing_ok=True)
+    names: dict[str, list[str]] = {"train": [], "valid": []}
+    with RobomimicWriter(part, replace(source.spec, obs=keep)) as writer:
+        for i in range(len(source)):
+            episode = source[i]
+            for twin in (episode, mirror(episode)):
+                obs = {k: v for k, v in twin.obs.items() if k in keep}
+                name = writer.append(replace(twin, obs=obs))
+                names["valid" if i >= len(source) - NUM_VALID else "train"].append(name)
+        for name, members in names.items():
+            writer.write_mask(name, members)
+    part.rename(path)
+    return path
+
+
+def mirror(episode: Episode) -> Episode:
+    """The episode mirrored about the goal's axis, x -> 512 - y, y -> 512 - x; the T turns from a to pi / 2 - a."""
+    from worldjepa_envs.pusht import keypoints
+
+    pose = episode.obs["block_pose"].astype(np.float64)
+    turned = np.concatenate([512.0 - pose[:, 1::-1], np.pi / 2 - pose[:, 2:]], axis=1)
+    obs: dict[str, ndarray] = {
+        "agent_pos": (512.0 - episode.obs["agent_pos"][:, ::-1]).astype(np.float32),
+        "block_pose": turned.astype(np.float32),
+        "keypoints": np.stack([keypoints(p) for p in turned]).astype(np.float32),
+    }
+    if "image" in episode.obs:  # rows are y, columns x: the anti-transpose
+        obs["image"] = np.ascontiguousarray(episode.obs["image"][:, ::-1, ::-1].transpose(0, 2, 1, 3))
+    return replace(episode, obs=obs, action=(512.0 - episode.action[:, ::-1]).astype(np.float32))
+
+
+def configuration(args: Args, method: str) -> tuple[str, Any]:
+    """Recipe name and configuration of a method; ACT and ACT-JEPA differ in the weight of the latent loss alone."""
+    name = method.split(":")[0]
+    states = ("agent_pos",) if args.images else STATES
+    if name == "bc":
+        if args.images:
+            raise ValueError("plain BC sees states only; leave it out with --methods act_jepa act")
+        return name, bc.Config(history=2, state_keys=states, relative_to="agent_pos", distance="l1")
+    config = replace(act_jepa.small(), state_keys=states, relative_to="agent_pos", stride=4, momentum_steps=10**9)
+    if args.images:
+        config = replace(config, image_keys=("image",), trunk_width=32, encoder_layers=2)
+    config = replace(config, **{k: json.loads(v) for k, v in args.model.items()})
+    return name, (act_jepa.act(config) if name == "act" else config)
+
+
+def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Train (or go on), evaluate and probe one method with one seed."""
+    name, config = configuration(args, method)
+    train, extra = training_episodes(args, store, seed)
+    extra = extra if name == "act_jepa" else extra[:0]
+    every = np.concatenate([train, extra])
+    window = recipe(name).window(config, store.spec)
+    sampler = WindowSampler(
+        store,
+        episodes=every,
+        unlabelled=extra,
+        batch_size=args.batch_size,
+        history=window.history,
+        horizon=window.horizon,
+        image_frames=window.image_frames,
+        keys=window.keys,
+        seed=seed,
+    )
+    torch.manual_seed(seed)
+    learner = make_learner(name, config, store.spec, fit_statistics(config, store, train))
+    on_cpu = args.device == "cpu" or not torch.cuda.is_available()
+    settings = FitConfig(
+        steps=args.steps,
+        max_seconds=None if args.steps else 60 * args.cpu_minutes,
+        clock="cpu" if on_cpu else "wall",
+        device=args.device,
+        threads=1 if on_cpu else None,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        lr_final=0.02,
+        warmup=300,
+        weight_decay=1e-3,
+        betas=(0.9, 0.95),
+        average=0.998,
+        seed=seed,
+        evaluate_every=0,
+        save_every=1000,
+        monitor_every=1000,
+    )
+    result = fit(learner, sampler.batch, settings, folder, save_pretrained=save_pretrained, resume=True)
+    evaluation = rollouts(args, folder, method)
+    probes = probe(folder, store, train)
+    return {
+        "steps": result.steps,
+        "train_seconds": result.seconds,
+        "parameters": sum(p.numel() for p in learner.parameters() if p.requires_grad),
+        "evaluation": str(evaluation),
+        "probe": probes,
+        "metrics": result.metrics,
+    }
+
+
+def training_episodes(args: Args, store: Store, seed: int) -> tuple[ndarray, ndarray]:
+    """Labelled and unlabelled episodes; a demonstration goes with its mirror image."""
+    pairs = store.episodes("train").reshape(-1, 2)
+    if args.num_demos is None:
+        return pairs.ravel(), pairs[:0].ravel()
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    labelled, rest = pairs[order[: args.num_demos]], pairs[order[args.num_demos :]]
+    return np.sort(labelled.ravel()), np.sort(rest.ravel()) if args.unlabelled else rest[:0].ravel()
+
+
+def rollouts(args: Args, folder: Path, method: str) -> Path:
+    """Evaluate the last checkpoint from the same starts as every other run; returns the file."""
+    pusht = task(TASK, obs_type="state+pixels" if args.images else "state")
+    manifest = make_manifest(pusht, args.episodes, TUNING_SEED if args.tune else EVALUATION_SEED)
+    policy = load_policy(folder, n_action_steps=None if method.startswith("bc") else args.n_action_steps)
+    torch.set_num_threads(1)
+    name = method.replace(":", "-")
+    found = evaluate(policy, pusht, manifest, name=name, num_envs=10, out_of_bounds="clip", progress=True)
+    return found.save(folder)
+
+
+def probe(folder: Path, store: Store, train: ndarray) -> dict[str, Any]:
+    """World-model probe of the trained encoder beside its floors, 16 steps ahead, on the held-out demonstrations."""
+    learner = from_pretrained(folder)
+    name, config = learner.origin.recipe, learner.origin.config
+    fresh = make_learner(name, config, store.spec, fit_statistics(config, store, train)).eval()
+    window = recipe(name).window(config, store.spec)
+    windows = [
+        probe_windows(
+            store,
+            episodes,
+            state_keys=("agent_pos", "keypoints"),
+            keys=window.keys,
+            history=window.history,
+            horizon=16,
+            reference=train,
+        )
+        for episodes in (train, store.episodes("valid"))
+    ]
+    models = {name: features(learner), "random init": features(fresh), "raw state": raw_features}
+    return probe_report(state_probe(models, *windows), 16)
+
+
+def features(learner: Learner) -> Callable[[TensorDict], Tensor]:
+    """The frozen context encoder as a feature function."""
+    return lambda obs: learner.encode(obs).flatten(1)
+
+
+def read_outcome(folder: Path, method: str, seed: int) -> Outcome:
+    """What the table needs of a finished run."""
+    outcome = json.loads((folder / "outcome.json").read_text())
+    evaluation = Evaluation.load(folder / "evaluations" / f"{method.replace(':', '-')}.json")
+    return Outcome(method, seed, outcome["steps"], evaluation, outcome["probe"])
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
