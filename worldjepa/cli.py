@@ -63,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         return complain(f"there is no command {name!r}; choose one of {', '.join(COMMANDS)} (worldjepa --help)")
     try:
         return run(name, rest)
+    except SystemExit as end:  # the parser has printed help or what is wrong with an option
+        return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
         print("\nworldjepa: interrupted", file=sys.stderr)
         return INTERRUPTED
