@@ -1,11 +1,14 @@
 """Windows against a reference written out step by step; their order; the split."""
 
+
 import numpy as np
 import pytest
 import torch
 from recordings import SPEC, make_full_episode
 
 from worldjepa.data import RobomimicWriter, Store, WindowSampler, open_store, split_episodes
+from worldjepa.data.store import file_bytes
+from worldjepa.types import DataSpec, ObsSpec
 
 LENGTHS = [7, 1, 12, 3, 5]
 
@@ -175,6 +178,41 @@ def test_episodes_and_anchors_out_of_range_are_refused(store):
         sampler.anchor_of(1, 0)
     with pytest.raises(ValueError, match="must not be negative"):
         sampler.anchors(-1)
+
+
+def test_mapped_memory_is_bounded_without_a_change_of_content(tmp_path):
+    spec = DataSpec({"image": ObsSpec((64, 64, 3), "uint8")}, action_dim=2)
+    path = tmp_path / "demos.hdf5"
+    with RobomimicWriter(path, spec) as writer:
+        for number in range(40):
+            writer.append(make_full_episode(100, number, spec=spec))
+    store = open_store(path)
+    assert store.arrays["obs/image"].nbytes > 48e6
+    options = {"episodes": range(40), "batch_size": 50, "horizon": 7, "image_frames": 8}
+    free, bounded = WindowSampler(store, **options), WindowSampler(store, **options, max_resident=1 << 25)
+
+    if not file_bytes():
+        pytest.skip("no /proc/self/statm here: cannot tell what is resident")
+    before = file_bytes()
+    resident = []
+    for step in range(60):
+        bounded.batch(step)
+        resident.append(file_bytes() - before)
+    assert 1 << 20 < max(resident) < 1 << 25
+    for step in range(60):
+        free.batch(step)
+    assert file_bytes() - before > 1 << 25, "else the bound above shows nothing"
+    torch.testing.assert_close(bounded.batch(59)["obs", "image"], free.batch(59)["obs", "image"])
+
+
+def test_keys_without_elements_pass(tmp_path):
+    spec = DataSpec({"state": ObsSpec((3,), "float32"), "object": ObsSpec((0,), "float32")}, action_dim=2)
+    path = tmp_path / "demos.hdf5"
+    with RobomimicWriter(path, spec) as writer:
+        writer.append(make_full_episode(6, 0, spec=spec))
+    batch = WindowSampler(open_store(path), episodes=[0], batch_size=2, horizon=3).batch(0)
+    assert batch["obs", "object"].shape == (2, 4, 0)
+    np.testing.assert_array_equal(open_store(path).steps["obs", "state"].numpy(), open_store(path).arrays["obs/state"])
 
 
 def test_the_split_is_by_episode_and_seeded(store):

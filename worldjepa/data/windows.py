@@ -14,11 +14,8 @@ import torch
 from numpy import ndarray
 from tensordict import TensorDict
 
-from worldjepa.data.store import Store
+from worldjepa.data.store import Store, file_bytes
 from worldjepa.types import nested
-
-FAULT_BYTES = 1 << 16
-"""What Linux maps around a page that is touched."""
 
 
 def split_episodes(
@@ -72,8 +69,8 @@ class WindowSampler:
         keys: observation keys to load; None: all.
         seed: of the order.
         unlabelled: episodes among ``episodes`` whose actions must not be learned: their ``action_valid`` is False.
-        max_resident: bytes of the store that may be mapped into this process at a time, roughly; more is faster where
-            the data are larger than this, see `Store.release`.
+        max_resident: bytes of files that may be mapped into this process before `Store.release` is called (on Linux);
+            where the data are larger than this, more is faster.
         pad_front, pad_back: whether windows may reach over the first or last step; if not, there are fewer.
 
     Raises:
@@ -111,7 +108,7 @@ class WindowSampler:
         )
         self._offsets = np.arange(-history + 1, horizon + 1)
         mapped = sum(array.nbytes for array, _ in self._arrays.values())
-        self._max_resident, self._resident = (max_resident if mapped > max_resident else None), 0
+        self._mapped_limit = file_bytes() + max_resident if mapped > max_resident else None
         self._order: tuple[int, ndarray] = (-1, np.zeros(0, np.int64))
         self._buffers: dict[int, tuple[TensorDict, dict[str, ndarray]]] = {}
 
@@ -250,17 +247,8 @@ class WindowSampler:
             index = rows[:, :length] if name.startswith("obs/") else action_rows
             # mode="clip" lets numpy write straight into ``out``; the rows are in range already
             np.take(array, index, axis=0, out=views[name], mode="clip")
-        self._bound_memory(len(anchors))
-
-    def _bound_memory(self, num_windows: int) -> None:
-        """Release the mapped pages when about ``max_resident`` bytes of them may have been touched."""
-        if self._max_resident is None:
-            return
-        for array, length in self._arrays.values():
-            self._resident += num_windows * (length * array[0].nbytes + FAULT_BYTES)
-        if self._resident > self._max_resident:
+        if self._mapped_limit is not None and file_bytes() > self._mapped_limit:
             self.store.release()
-            self._resident = 0
 
 
 def _choose_keys(store: Store, keys: Sequence[str] | None) -> list[str]:
