@@ -1,17 +1,17 @@
 """The learner: raw units in and out, blind to padding, the monitor."""
 
 import copy
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from toys import SPEC, TINY, ToyStatistics, present, toy_batch, toy_learner, toy_statistics, train
+from toys import IMAGES, SPEC, TINY, ToyStatistics, present, toy_batch, toy_learner, toy_statistics, train
 
 from worldjepa.objectives import ActionChunk, copy_ratio
 from worldjepa.recipes import make_learner
 
-CONDITIONED = dataclasses.replace(TINY, action_conditioned=True)
+CONDITIONED = replace(TINY, action_conditioned=True)
 H = TINY.history
 
 
@@ -41,7 +41,7 @@ def test_units_do_not_matter() -> None:
         for key, value in toy_statistics().items()
     }
     torch.manual_seed(0)
-    millimetres = make_learner("act_jepa", TINY, dataclasses.replace(SPEC, action_low=None, action_high=None), scaled)
+    millimetres = make_learner("act_jepa", TINY, replace(SPEC, action_low=None, action_high=None), scaled)
     large = batch.clone()
     large["obs"] = large["obs"].apply(lambda x: 1000.0 * x)
     large["action"] = 1000.0 * batch["action"]
@@ -112,8 +112,8 @@ def test_a_rollout_takes_raw_observations_and_actions() -> None:
 
 def test_relative_actions_are_counted_from_the_present_observation() -> None:
     """Moving everything by one offset moves the actions by it and changes nothing else."""
-    spec = dataclasses.replace(SPEC, action_low=None, action_high=None)
-    config = dataclasses.replace(TINY, state_keys=("agent/pos",), relative_to="agent/pos", normalization="identity")
+    spec = replace(SPEC, action_low=None, action_high=None)
+    config = replace(TINY, state_keys=("agent/pos",), relative_to="agent/pos", normalization="identity")
     statistics = {key: value for key, value in toy_statistics().items() if key != "block"}
     torch.manual_seed(0)
     learner = make_learner("act_jepa", config, spec, statistics)
@@ -126,8 +126,35 @@ def test_relative_actions_are_counted_from_the_present_observation() -> None:
     torch.testing.assert_close(learner.actions(present(batch)), head + here)
 
 
+@pytest.mark.parametrize("config", [CONDITIONED, replace(IMAGES, target_keys=("image",))], ids=["states", "images"])
+def test_it_works_where_its_batch_is(config) -> None:
+    """On another device than the CPU; "meta" refuses every tensor that was made elsewhere."""
+    learner = toy_learner(config).to("meta")
+    batch = toy_batch(images=bool(config.image_keys)).to("meta")
+    losses = learner(batch)
+    losses["loss"].backward()
+    learner.update_target(0)
+    assert {value.device.type for value in losses.values()} == {"meta"}
+    assert learner.actions(present(batch)).device.type == "meta"
+    if config.action_conditioned:
+        assert learner.rollout(present(batch), batch["action"][:, : H - 1 + config.horizon]).device.type == "meta"
+
+
+@pytest.mark.parametrize("config", [CONDITIONED, replace(IMAGES, target_keys=("image",))], ids=["states", "images"])
+def test_half_precision_is_near_full(config) -> None:
+    learner, batch = toy_learner(config), toy_batch(images=bool(config.image_keys))
+    full = learner(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = learner(batch)
+    half["loss"].backward()
+    for name, value in half.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, full[name], rtol=0.02, atol=0)
+    assert all(p.grad.isfinite().all() for p in learner.parameters() if p.grad is not None)
+
+
 def test_the_monitor_measures_and_touches_nothing() -> None:
-    learner, batch = toy_learner(dataclasses.replace(TINY, dropout=0.5)), toy_batch()
+    learner, batch = toy_learner(replace(TINY, dropout=0.5)), toy_batch()
     learner.train()
     before, state = copy.deepcopy(learner.state_dict()), torch.get_rng_state()
     values = learner.diagnostics(batch)
