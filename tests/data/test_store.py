@@ -4,9 +4,7 @@ import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from forked import Forked
 from recordings import SPEC, assert_same, make_episode, make_full_episode
 from tensordict import TensorDict
 
@@ -192,28 +191,23 @@ def test_a_missing_recording_lists_the_formats(tmp_path):
         open_store(tmp_path / "nothing.hdf5")
 
 
-CONVERT = """
-import sys, time
-from worldjepa.data import open_store
-def progress(done, total):
-    print(done, flush=True)
-    time.sleep(float(sys.argv[2]))
-store = open_store(sys.argv[1], progress=progress)
-print("store", store.fingerprint, flush=True)
-"""
+def _convert(path: Path, pause_s: float) -> Forked:
+    """Convert in another process, which tells each finished episode and at last the fingerprint."""
 
+    def convert(tell):
+        def progress(done: int, total: int) -> None:
+            tell(str(done))
+            time.sleep(pause_s)
 
-def _convert(path: Path, pause_s: float) -> subprocess.Popen:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", CONVERT, str(path), str(pause_s)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
+        tell(open_store(path, progress=progress).fingerprint)
+
+    return Forked(convert)
 
 
 def test_a_killed_conversion_leaves_nothing_that_is_read(recorded):
-    with _convert(recorded, 30.0) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "1\n"
-        process.send_signal(signal.SIGKILL)
+    converter = _convert(recorded, 30.0)
+    assert converter.line() == "1"
+    converter.kill()
     folders = [child.name for child in recorded.parent.iterdir() if child.is_dir()]
     assert len(folders) == 1
     assert folders[0].startswith(".demos.hdf5.store.partial-")
@@ -223,11 +217,11 @@ def test_a_killed_conversion_leaves_nothing_that_is_read(recorded):
 
 
 def test_processes_that_start_together_convert_once(recorded):
-    processes = [_convert(recorded, 0.2) for _ in range(2)]
-    outputs = [process.communicate()[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert sorted(len(output) for output in outputs) == [2, 7], "one converted five episodes, the other none"
-    assert outputs[0][-1] == outputs[1][-1]
+    converters = [_convert(recorded, 0.1) for _ in range(2)]
+    results = [converter.join() for converter in converters]
+    assert [code for code, _ in results] == [0, 0]
+    assert sorted(len(lines) for _, lines in results) == [1, 6], "one converted five episodes, the other none"
+    assert results[0][1][-1] == results[1][1][-1]
 
 
 @pytest.fixture
