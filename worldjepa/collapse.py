@@ -1,7 +1,7 @@
 """Signs of representation collapse, cheap enough to log during training.
 
-A prediction loss can fall because the latents lost their content. These numbers tell: the spread of each feature, the
-number of directions that carry variance, and whether predicting beats copying.
+A prediction loss can fall because the latents lost their content. These numbers tell: the spread of each feature and
+the number of directions that carry variance. Whether predicting beats copying tells `objectives.copy_ratio`.
 """
 
 import torch
