@@ -1,8 +1,8 @@
 """Imagination: roll the latent forward from a held-out start, decode it with a probe, compare with what happened.
 
 A model whose predictor is told the actions is rolled out under the recorded ones; one that is not predicts the future
-under the demonstrated behaviour. The decoder is a linear map from target latents to states, fitted on training
-episodes: a decoded rollout can only be as good as the latents are. Copying the present is the floor.
+under the demonstrated behaviour. The decoder is one linear map from latents, true and predicted ones alike, to states,
+fitted on training episodes: a decoded rollout can only be as good as the latents are. Copying the present is the floor.
 """
 
 from collections.abc import Sequence
@@ -34,6 +34,8 @@ class Imagination:
     """Decoded target latents of the true future: how good the decoder is."""
     steered: bool
     """Whether the rollout was told the recorded actions."""
+    stride: int = 1
+    """Transitions from one of the steps above to the next."""
 
     def rmse(self) -> dict[str, float]:
         """Errors over steps 1..H: of the rollout, of copying the present, of the decoder alone."""
@@ -54,37 +56,45 @@ def imagine(learner: Learner, train: ProbeWindows, test: ProbeWindows) -> Imagin
     Raises:
         ValueError: the model has no predictor, or predicts images, which a state decoder cannot show.
     """
-    target_latents = [_target_latents(learner, windows) for windows in (train, test)]
-    states = train.state.reshape(-1, train.state.shape[-1])
-    decoder = RidgeCV(alphas=np.logspace(-3, 3, 7)).fit(_rows(target_latents[0]), states)
+    stride = _predictor(learner).stride
+    predicted, true = [], []
+    for windows in (train, test):
+        predicted.append(_predicted_latents(learner, windows))
+        true.append(_target_latents(learner, windows, stride))
+    states = train.state[:, ::stride].reshape(-1, train.state.shape[-1])
+    both = np.concatenate([_rows(true[0]), _rows(predicted[0])])
+    decoder = RidgeCV(alphas=np.logspace(-3, 3, 7)).fit(both, np.concatenate([states, states]))
 
     def decode(latents: ndarray) -> ndarray:
         return decoder.predict(_rows(latents)).reshape(*latents.shape[:2], -1)
 
-    predicted, steered = _predicted_latents(learner, test)
-    return Imagination(test.state, decode(predicted), decode(target_latents[1]), steered)
+    steered = _predictor(learner).action is not None
+    return Imagination(test.state[:, ::stride], decode(predicted[1]), decode(true[1]), steered, stride)
 
 
 def imagination_report(
     imagination: Imagination, windows: ProbeWindows, names: Sequence[str], *, num_starts: int = 6
 ) -> dict:
-    """What imagination.json holds: errors over all windows, and the trajectories of a few, spread over the set."""
+    """What imagination.json holds: errors over all windows, and a few trajectories in raw units."""
     chosen = np.linspace(0, len(imagination.real) - 1, min(num_starts, len(imagination.real))).astype(int)
+    real, imagined = (part * windows.std + windows.mean for part in (imagination.real, imagination.imagined))
     starts = [
         {
             "episode": int(windows.episode[i]),
             "index": int(windows.step[i]),
-            "real": imagination.real[i].tolist(),
-            "imagined": imagination.imagined[i].tolist(),
-            "copy": np.repeat(imagination.real[i, :1], imagination.real.shape[1], axis=0).tolist(),
+            "real": real[i].tolist(),
+            "imagined": imagined[i].tolist(),
+            "copy": np.repeat(real[i, :1], real.shape[1], axis=0).tolist(),
         }
         for i in chosen
     ]
     return {
         "starts": starts,
         "names": list(names),
+        "unit": "raw units of the data",
         "num_windows": len(imagination.real),
         "steered": imagination.steered,
+        "stride": imagination.stride,
         "per_step": imagination.per_step(),
         **imagination.rmse(),
     }
@@ -104,34 +114,44 @@ def _rows(latents: ndarray) -> ndarray:
 
 
 @torch.no_grad()
-def _target_latents(learner: Learner, windows: ProbeWindows, size: int = 512) -> Float[ndarray, "n h1 f"]:
-    """Latents that the target encoder gives to the true steps 0..H, tokens side by side."""
+def _target_latents(learner: Learner, windows: ProbeWindows, stride: int, size: int = 512) -> Float[ndarray, "n h1 f"]:
+    """Latents that the target encoder gives to the true steps 0, stride, ... H, tokens side by side."""
     target = learner.model.target
     if target is None:
-        raise ValueError("this model has no predictor and imagines nothing: train with jepa_weight above 0")
+        raise ValueError("this model has no target encoder")
     parts = []
     for i in range(0, len(windows.future), size):
-        view = learner.normalizer.observations(windows.future[i : i + size])
-        steps = torch.arange(view.shape[1], device=view.device)
+        view = learner.normalizer.observations(windows.future[i : i + size, ::stride])
+        steps = stride * torch.arange(view.shape[1], device=view.device)
         view["time"] = steps.expand(len(view), -1)
         parts.append(target(view).flatten(2))
     return torch.cat(parts).double().numpy()
 
 
 @torch.no_grad()
-def _predicted_latents(learner: Learner, windows: ProbeWindows, size: int = 512) -> tuple[ndarray, bool]:
-    """Predicted latents of steps 0..H, tokens side by side, and whether the actions were told."""
-    predictor = learner.model.predictor
-    if not isinstance(predictor, QueryPredictor):
-        raise ValueError(f"imagination of this report needs a QueryPredictor, got {type(predictor).__name__}")
+def _predicted_latents(learner: Learner, windows: ProbeWindows, size: int = 512) -> Float[ndarray, "n h1 f"]:
+    """Predicted latents of steps 0, stride, ... H, tokens side by side."""
+    predictor = _predictor(learner)
     horizon = windows.state.shape[1] - 1
-    if horizon > predictor.horizon:
-        raise ValueError(f"the model predicts {predictor.horizon} steps, imagination of {horizon} was asked for")
+    if horizon > predictor.horizon or horizon % predictor.stride:
+        raise ValueError(
+            f"the model predicts {predictor.horizon} steps, every {predictor.stride}; imagination of {horizon} was "
+            "asked for"
+        )
     parts: list[Tensor] = []
     for i in range(0, len(windows.obs), size):
         obs = windows.obs[i : i + size]
         z = learner.encode(obs)
         action = learner.normalizer.normalize_action(windows.action[i : i + size], obs)
         query = TensorDict({"action": action}, batch_size=[len(z)])
-        parts.append(predictor(z, query)[:, : horizon + 1].flatten(2))
-    return torch.cat(parts).double().numpy(), predictor.action is not None
+        parts.append(predictor(z, query)[:, : horizon // predictor.stride + 1].flatten(2))
+    return torch.cat(parts).double().numpy()
+
+
+def _predictor(learner: Learner) -> QueryPredictor:
+    predictor = learner.model.predictor
+    if predictor is None:
+        raise ValueError("this model has no predictor and imagines nothing: train with jepa_weight above 0")
+    if not isinstance(predictor, QueryPredictor):
+        raise ValueError(f"imagination of this report needs a QueryPredictor, got {type(predictor).__name__}")
+    return predictor

@@ -7,14 +7,16 @@ stand beside: copying the present state, a linear map of the raw observations, t
 Letters: n windows, F features, H steps, S state dimensions.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
@@ -41,6 +43,10 @@ class ProbeWindows:
     """Raw observations of steps 0..H after the present, [n, H + 1, ...], without images."""
     state: Float[ndarray, "n h1 s"]
     """Standardised states of steps 0..H: the state keys side by side, in the order asked for."""
+    mean: ndarray
+    """[S]: the states' mean in raw units."""
+    std: ndarray
+    """[S]: what one standardised unit is in raw units."""
     episode: ndarray
     """[n]: number of the episode."""
     step: ndarray
@@ -103,16 +109,15 @@ def probe_windows(
     batch = batch[whole]
     now = history - 1
     statistics = store.statistics(episodes if reference is None else reference)
-    states = []
-    for key in state_keys:
-        value = batch["obs"][nested(key)][:, now:].flatten(2).double().numpy()
-        std = np.where(statistics[key].std > 1e-6, statistics[key].std, 1.0).ravel()
-        states.append((value - statistics[key].mean.ravel()) / std)
+    mean = np.concatenate([statistics[key].mean.ravel() for key in state_keys])
+    std = np.concatenate([statistics[key].std.ravel() for key in state_keys])
+    std = np.where(std > 1e-6, std, 1.0)
+    raw = torch.cat([batch["obs"][nested(key)][:, now:].flatten(2).double() for key in state_keys], dim=-1).numpy()
     obs = TensorDict({nested(k): batch["obs"][nested(k)][:, :history] for k in keys}, batch_size=[len(batch), history])
     vectors = [k for k in every if store.spec.obs[k].kind == "state"]
     future = TensorDict({nested(k): batch["obs"][nested(k)][:, now:] for k in vectors}, [len(batch), horizon + 1])
     episode, step = sampler.place(np.sort(order)[whole.numpy()])
-    return ProbeWindows(obs, batch["action"], future, np.concatenate(states, -1), episode, step)
+    return ProbeWindows(obs, batch["action"], future, (raw - mean) / std, mean, std, episode, step)
 
 
 def state_probe(
@@ -176,15 +181,19 @@ def _batched(features: Features, obs: TensorDict, size: int = 512) -> ndarray:
 
 def _fit(kind: str, x: ndarray, y: ndarray, seed: int) -> Callable[[ndarray], ndarray]:
     scaler = StandardScaler().fit(x)
-    x = scaler.transform(x)
     if kind == "linear":
-        model = RidgeCV(alphas=np.logspace(-2, 4, 7)).fit(x, y)
+        model: Any = RidgeCV(alphas=np.logspace(-2, 4, 7))
     elif kind == "mlp":  # in single precision: twice as fast, and its own noise is far larger
+        size: Any = min(512, len(x) // 2)
         model = MLPRegressor(
-            hidden_layer_sizes=(256,), early_stopping=True, max_iter=40, batch_size=512, random_state=seed
-        ).fit(x.astype(np.float32), y.astype(np.float32))
+            hidden_layer_sizes=(256,), batch_size=size, early_stopping=True, max_iter=40, random_state=seed
+        )
+        x, y = x.astype(np.float32), y.astype(np.float32)
     else:
         raise ValueError(f'kind must be "linear" or "mlp", got {kind!r}')
+    with warnings.catch_warnings():  # the perceptron's iterations are a budget, the same for every encoder
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(scaler.transform(x), y)
     return lambda new: np.asarray(model.predict(scaler.transform(new)))
 
 
