@@ -4,7 +4,7 @@ The context encoder reads the present frame(s); a head predicts a chunk of actio
 each future step, the latent that an averaged copy of the encoder gives to that step's state. What differs from the
 released code, on purpose: the targets may include object state and images, losses divide by the number of valid
 elements, no padding mask reaches the queries in training (there is none at test time), buffers are averaged with the
-weights, and the target's copy of a camera trunk is left out where no image is predicted. The blocks have GELU instead of
+weights, and the target has no copy of a camera trunk where no image is predicted. The blocks have GELU instead of
 ReLU and biases in their feed-forward nets, queries start near a sine-cosine code of their step, the trunk starts from
 random weights, and there is no embedding of a task.
 """
