@@ -10,7 +10,7 @@ from tiny_learner import TinyConfig, TinyLearner, batches, save_pretrained
 from worldjepa.train.config import FitConfig
 from worldjepa.train.fit import fit
 
-CONFIG = FitConfig(steps=12, warmup=3, lr=1e-2, grad_clip=0.5, log_every=1, save_every=6, average=0.9, device="cpu")
+CONFIG = FitConfig(steps=12, warmup=3, lr=1e-2, grad_clip=0.5, log_every=1, save_every=6, average=0.9)
 
 
 def train(folder: Path, *, batch=None, resume=False, batch_norm=False, **changes) -> None:

@@ -22,7 +22,7 @@ def runs(tmp_path_factory) -> Path:
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
         command,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": paths},
         capture_output=True,
         text=True,
         timeout=200,

@@ -1,6 +1,7 @@
 """One process or many: copies of the learner (DDP) or shards of it (FSDP2), and whole tensors from either."""
 
 import atexit
+import os
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -43,11 +44,19 @@ def make_accelerator(config: FitConfig) -> Accelerator:
 
     Raises:
         ValueError: launched with Accelerate's own FSDP, which it silently leaves out on CPUs.
+        RuntimeError: the processes do not know of each other.
     """
     ddp = DistributedDataParallelKwargs(find_unused_parameters=config.unused_parameters)
-    accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision="no", kwargs_handlers=[ddp])
+    # Left to itself on a machine without a GPU, Accelerate takes torchrun's processes for so many single ones.
+    cpu = config.device == "cpu" or not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ddp])
     if accelerator.distributed_type == "FSDP":
         raise ValueError("launch without --use_fsdp and set FitConfig.sharded instead")
+    if accelerator.num_processes != int(os.environ.get("WORLD_SIZE", "1")):
+        raise RuntimeError(
+            f"{os.environ['WORLD_SIZE']} processes were launched, but this one counts {accelerator.num_processes}: "
+            "something made an Accelerator before, for another device"
+        )
     if torch.distributed.is_initialized():
         # gloo's threads abort the interpreter at exit if the group still stands.
         atexit.unregister(_leave_group)
