@@ -1,6 +1,7 @@
 """One process or many: copies of the learner (DDP) or shards of it (FSDP2), and whole tensors from either."""
 
 import atexit
+import gc
 import os
 
 import torch
@@ -46,12 +47,12 @@ def make_accelerator(config: FitConfig) -> Accelerator:
         ValueError: launched with Accelerate's own FSDP, which it silently leaves out on CPUs.
         RuntimeError: the processes do not know of each other.
     """
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        raise ValueError("launch without --use_fsdp and set FitConfig.sharded instead")
     ddp = DistributedDataParallelKwargs(find_unused_parameters=config.unused_parameters)
     # Left to itself on a machine without a GPU, Accelerate takes torchrun's processes for so many single ones.
     cpu = config.device == "cpu" or not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[ddp])
-    if accelerator.distributed_type == "FSDP":
-        raise ValueError("launch without --use_fsdp and set FitConfig.sharded instead")
     if accelerator.num_processes != int(os.environ.get("WORLD_SIZE", "1")):
         raise RuntimeError(
             f"{os.environ['WORLD_SIZE']} processes were launched, but this one counts {accelerator.num_processes}: "
@@ -102,5 +103,7 @@ def compute_heavy(learner: nn.Module) -> list[nn.Module]:
 
 
 def _leave_group() -> None:
+    """Destroy the process group, and first what holds it in cycles: wrappers, shards, errors with their frames."""
     if torch.distributed.is_initialized():
+        gc.collect()
         torch.distributed.destroy_process_group()
