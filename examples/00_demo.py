@@ -24,7 +24,15 @@ ENV = "worldjepa/Push-v0"
 DEMONSTRATIONS, EPISODES = 200, 100
 STEPS = {"act_jepa": 3000, "act": 3000, "bc": 3000}
 SETTINGS = {
-    "act_jepa": ["--fit.lr", "1e-3", "--fit.average", "0.99", "--model.momentum-steps", "3000"],
+    "act_jepa": [
+        "--fit.lr",
+        "1e-3",
+        "--fit.average",
+        "0.99",
+        "--model.action-conditioned",
+        "--model.target-sees",
+        "step",
+    ],
     "act": ["--fit.lr", "1e-3", "--fit.average", "0.99"],
     "bc": ["--fit.lr", "1e-3", "--fit.average", "0.99"],
 }

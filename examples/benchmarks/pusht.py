@@ -152,7 +152,7 @@ def configuration(args: Args, method: str) -> tuple[str, Any]:
         if args.images:
             raise ValueError("plain BC sees states only; leave it out with --methods act_jepa act")
         return name, bc.Config(history=2, state_keys=states, relative_to="agent_pos", distance="l1")
-    config = replace(act_jepa.small(), state_keys=states, relative_to="agent_pos", stride=4, momentum_steps=10**9)
+    config = replace(act_jepa.small(), state_keys=states, relative_to="agent_pos", stride=4)
     if args.images:
         config = replace(config, image_keys=("image",), trunk_width=32, encoder_layers=2)
     config = replace(config, **{k: json.loads(v) for k, v in args.model.items()})

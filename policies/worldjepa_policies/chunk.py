@@ -62,7 +62,7 @@ class ChunkPolicy:
         for i in done.nonzero().flatten().tolist():
             self._rows.pop(i, None)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def act(self, obs: TensorDict) -> Float[Tensor, "b a"]:
         """Actions in raw units for one frame of observations each.
 

@@ -85,7 +85,7 @@ def test_the_published_model_has_the_published_shape() -> None:
 def test_act_is_act_jepa_whose_latent_loss_counts_nothing(config) -> None:
     """Bit for bit, over several optimiser steps: a baseline differs from its method in the method alone."""
     batches = [toy_batch(images=bool(config.image_keys), seed=i) for i in range(4)]
-    act = toy_learner(config, name="act")
+    act = toy_learner(act_jepa.act(config), name="act")
     jepa = toy_learner(replace(config, jepa_weight=1e-9))
     jepa.objective.weights[1] = 0.0
     assert act.model.predictor is None
@@ -97,10 +97,23 @@ def test_act_is_act_jepa_whose_latent_loss_counts_nothing(config) -> None:
         assert torch.equal(value, trained[name]), name
 
 
-def test_the_baseline_ignores_the_latent_weight() -> None:
-    learner = toy_learner(replace(TINY, jepa_weight=3.0), name="act")
-    assert learner.model.predictor is None
-    assert learner.origin.config == act_jepa.act(replace(TINY, jepa_weight=3.0)) == replace(TINY, jepa_weight=0.0)
+def test_the_baseline_refuses_a_latent_weight() -> None:
+    with pytest.raises(ValueError, match="jepa_weight must be 0"):
+        toy_learner(replace(TINY, jepa_weight=3.0), name="act")
+
+
+def test_the_target_of_a_step_may_see_that_step_alone() -> None:
+    batch = toy_batch()
+    later = batch.clone()
+    last = TINY.history - 1 + TINY.horizon
+    for key in later["obs"].keys(include_nested=True, leaves_only=True):
+        later["obs"][key][:, last:] += 1
+    for sees, changes in (("window", True), ("step", False)):
+        learner = toy_learner(replace(TINY, target_sees=sees)).eval()
+        with torch.no_grad():
+            first, second = (learner.model(learner.normalizer(b)).target for b in (batch, later))
+        assert torch.equal(first[:, :-1], second[:, :-1]) is not changes
+        assert not torch.equal(first[:, -1], second[:, -1])
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from toys import IMAGES, SPEC, TINY, present, toy_batch, toy_learner, toy_statistics, train
 
 from worldjepa.learner import Learner
-from worldjepa.recipes import bc, from_pretrained, make_learner, push_to_hub, save_pretrained
+from worldjepa.recipes import act_jepa, bc, from_pretrained, make_learner, push_to_hub, save_pretrained
 
 CONDITIONED = replace(TINY, action_conditioned=True)
 
@@ -59,7 +59,7 @@ def test_training_can_go_on_from_a_loaded_learner(tmp_path) -> None:
 @pytest.mark.parametrize("name", ["act", "bc"])
 def test_the_other_recipes_come_back_too(name, tmp_path) -> None:
     torch.manual_seed(0)
-    config = TINY if name == "act" else bc.Config(hidden=(16,), dim=8)
+    config = act_jepa.act(TINY) if name == "act" else bc.Config(hidden=(16,), dim=8)
     learner = make_learner(name, config, SPEC, toy_statistics()).eval()
     loaded = from_pretrained(save_pretrained(learner, tmp_path))
     assert loaded.origin == learner.origin

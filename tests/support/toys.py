@@ -28,6 +28,7 @@ TINY = act_jepa.Config(
     predictor_dim=8,
     predictor_layers=1,
     dropout=0.0,
+    momentum_end=1.0,
     momentum_steps=10,
 )
 

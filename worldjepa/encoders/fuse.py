@@ -96,8 +96,12 @@ class FusedEncoder(nn.Module):
             tokens = block(tokens, mask)
         return self.norm(tokens).reshape(b, t, n, self.dim)
 
-    def restrict(self, keys: tuple[str, ...]) -> "FusedEncoder":
+    def restrict(self, keys: tuple[str, ...], *, within_step: bool = False) -> "FusedEncoder":
         """The same weights (not copies) reading only ``keys``; the trunks of other cameras are left out.
+
+        Args:
+            keys: observations to read.
+            within_step: keep the steps apart, even if this encoder does not.
 
         Raises:
             ValueError: a key that this encoder does not read, or none.
@@ -108,7 +112,7 @@ class FusedEncoder(nn.Module):
         state_keys = tuple(k for k in keys if k not in self.image_keys)
         part = FusedEncoder.__new__(FusedEncoder)
         nn.Module.__init__(part)
-        part.dim, part.within_step = self.dim, self.within_step
+        part.dim, part.within_step = self.dim, self.within_step or within_step
         part.image_keys = tuple(k for k in keys if k in self.image_keys)
         part.state = self.state.restrict(state_keys) if state_keys and self.state is not None else None
         part.images = nn.ModuleDict({module_name(k): self.images[module_name(k)] for k in part.image_keys})

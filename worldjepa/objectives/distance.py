@@ -55,14 +55,22 @@ class LatentDistance(nn.Module):
 
 
 def copy_ratio(prediction: Prediction) -> Tensor:
-    """L1 error of the prediction over that of copying the first target latent forward; below 1 is better than copying.
+    """L1 error of the predicted steps over that of copying step 0 forward; below 1 is better than copying.
 
     Returns:
-        Scalar. Meaningful where targets are a sequence whose first element is the present (ACT-JEPA).
+        Scalar. Meaningful where targets are a sequence whose first element is the present (ACT-JEPA), which is not
+        counted: copying it is free.
+
+    Raises:
+        ValueError: no predictor, or targets of one step.
     """
     if prediction.predicted is None or prediction.target is None:
         raise ValueError("copy_ratio needs a model with a predictor and a target; this one has none")
+    if prediction.target.shape[1] < 2:
+        raise ValueError("copy_ratio needs targets of at least 2 steps, got 1")
     with torch.no_grad():
-        error = DISTANCES["l1"](prediction.predicted, prediction.target)
-        copied = DISTANCES["l1"](prediction.target[:, :1].expand_as(prediction.target), prediction.target)
-        return masked_mean(error, prediction.weight) / masked_mean(copied, prediction.weight).clamp_min(1e-12)
+        target, weight = prediction.target[:, 1:], prediction.weight
+        weight = None if weight is None else weight[:, 1:]
+        error = DISTANCES["l1"](prediction.predicted[:, 1:], target)
+        copied = DISTANCES["l1"](prediction.target[:, :1].expand_as(target), target)
+        return masked_mean(error, weight) / masked_mean(copied, weight).clamp_min(1e-12)

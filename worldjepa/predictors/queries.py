@@ -61,6 +61,8 @@ class QueryPredictor(nn.Module):
 
     def forward(self, z: Float[Tensor, "b tc nc d"], query: TensorDict) -> Float[Tensor, "b tt nt dt"]:
         """Latents of steps 0, stride, ... H; with actions, ``query["action"]`` [B, Tc-1+H, A] sets H <= horizon."""
+        if z.shape[1] != self.context_length:
+            raise ValueError(f"this predictor reads {self.context_length} frames of context, got {z.shape[1]}")
         if self.action is None:
             return self._decode(z, self.query.expand(z.shape[0], -1, -1, -1), mask=None)
         action = query["action"][:, z.shape[1] - 1 :]

@@ -49,10 +49,13 @@ class Config:
     """Distance between predicted and target latents."""
     momentum: float = 0.996
     """Momentum of the target encoder at the start."""
-    momentum_end: float = 1.0
-    """Momentum at the end of training; it rises linearly."""
+    momentum_end: float = 0.996
+    """Momentum that it rises to, linearly; published: 1.0, at which the target stands still."""
     momentum_steps: int = 4000
-    """Optimiser steps over which the momentum rises."""
+    """Optimiser steps over which the momentum rises; as many as the training has, where it rises to 1."""
+    target_sees: Literal["window", "step"] = "window"
+    """What a step's target latent depends on: the whole future window, as published, or that step alone. A predictor
+    that is told the actions should be asked for "step": it cannot know what comes after the step."""
     dim: int = 512
     """Width of the latents."""
     num_heads: int = 8
@@ -97,7 +100,9 @@ def paper() -> Config:
     30 actions executed open loop; momentum 0.996 to 1 over training. The published target window of 30 states starts at
     the present, so it reaches 29 steps ahead.
     """
-    return Config(state_keys=("agent_pos",), image_keys=("image",), target_keys=("agent_pos",), horizon=29)
+    return Config(
+        state_keys=("agent_pos",), image_keys=("image",), target_keys=("agent_pos",), horizon=29, momentum_end=1.0
+    )
 
 
 def small() -> Config:
@@ -145,7 +150,7 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
     if config.jepa_weight == 0.0:
         return JEPA(views, encoder), Sum(policy)
     momentum = linear_momentum(config.momentum, config.momentum_end, config.momentum_steps)
-    target = EMATarget(encoder.restrict(target_keys), momentum)
+    target = EMATarget(encoder.restrict(target_keys, within_step=config.target_sees == "step"), momentum)
     predictor = QueryPredictor(
         dim=config.dim,
         horizon=config.horizon,

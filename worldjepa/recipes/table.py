@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from numpy import ndarray
@@ -103,7 +103,9 @@ def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str
     """
     part = recipe(name)
     if name == "act" and getattr(config, "jepa_weight", 0.0) != 0.0:
-        config = replace(config, jepa_weight=0.0)
+        raise ValueError(
+            f"recipe 'act' has no latent loss: jepa_weight must be 0, got {config.jepa_weight}; train act_jepa"
+        )
     window = part.window(config, spec)
     keys = [k for k in window.keys if spec.obs[k].kind == "state"]
     model, objective = part.build(config, spec)
