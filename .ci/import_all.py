@@ -1,4 +1,4 @@
-"""Imports every module of the three packages and checks that each comes from the environment named: import_all.py FOLDER."""
+"""Imports every module of the three packages and checks where each comes from: import_all.py FOLDER."""
 
 import importlib
 import pkgutil
