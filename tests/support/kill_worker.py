@@ -17,7 +17,7 @@ from worldjepa.train.checkpoint import Checkpoints
 from worldjepa.train.config import FitConfig
 from worldjepa.train.fit import fit
 
-CONFIG = FitConfig(steps=200, warmup=5, lr=1e-2, log_every=7, save_every=3, monitor_every=50, average=0.9, device="cpu")
+CONFIG = FitConfig(steps=150, warmup=5, lr=1e-2, log_every=7, save_every=5, monitor_every=50, average=0.9, device="cpu")
 NUM_KILLS = 10
 
 
