@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,24 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory) -> tuple[Path, dict]:
-    """Folder of an uninterrupted and a killed run, and what was seen on the way."""
-    folder = tmp_path_factory.mktemp("killed")
+def killed() -> Iterator[tuple[Path, dict]]:
+    """Folder of an uninterrupted and a killed run, and what was seen on the way.
+
+    In memory where possible: the thousands of flushes to a busy disk take minutes, and a killed process, unlike a lost
+    machine, does not depend on them.
+    """
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as place:
+        yield Path(place), run_worker(Path(place))
+
+
+def run_worker(folder: Path) -> dict:
+    """What kill_worker.py prints."""
     worker = Path(__file__).parents[1] / "support" / "kill_worker.py"
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run([sys.executable, worker, folder], env=env, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_ten_random_moments(killed):
