@@ -1,6 +1,7 @@
 """What every test starts from: one torch thread, fixed seeds, checked annotations, the place of real recordings."""
 
-import ctypes.util
+import contextlib
+import ctypes
 import os
 import random
 import sys
@@ -12,7 +13,9 @@ import torch
 from jaxtyping import install_import_hook
 
 # MuJoCo reads MUJOCO_GL when it is imported. Without a GL library it can still simulate, but not draw.
-CAN_DRAW = sys.platform != "linux" or ctypes.util.find_library("EGL") is not None
+CAN_DRAW = sys.platform != "linux"
+with contextlib.suppress(OSError):
+    CAN_DRAW = CAN_DRAW or bool(ctypes.CDLL("libEGL.so.1"))
 os.environ.setdefault("MUJOCO_GL", ("egl" if CAN_DRAW else "disable") if sys.platform == "linux" else "")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

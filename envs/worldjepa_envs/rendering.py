@@ -4,6 +4,7 @@ Import this module before ``mujoco``: it chooses EGL where there is no display a
 """
 
 import atexit
+import ctypes
 import functools
 import os
 import sys
@@ -20,10 +21,21 @@ _HELP = (
 
 
 def choose_backend() -> None:
-    """Set MUJOCO_GL=egl on Linux without a display, unless the user has chosen or mujoco is imported already."""
+    """Set MUJOCO_GL=egl on Linux without a display, unless the user has chosen or mujoco is imported already.
+
+    Where there is no EGL library the choice is left to mujoco, which cannot even be imported with MUJOCO_GL=egl then.
+    """
     headless = sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    if headless and "mujoco" not in sys.modules:
+    if headless and "mujoco" not in sys.modules and _has_egl():
         os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def _has_egl() -> bool:
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return False
+    return True
 
 
 choose_backend()

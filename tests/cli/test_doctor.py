@@ -76,7 +76,6 @@ def test_where_nothing_can_draw_simulation_is_left(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(rendering.sys, "platform", "linux")
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(rendering, "probe", lambda name: backend(name, False))
-    monkeypatch.setattr(rendering.ctypes.util, "find_library", lambda name: None)
     assert doctor.check_rendering()[0].level == "fault"
     assert rendering.choose() == "disable"
     assert os.environ["MUJOCO_GL"] == "disable"

@@ -1,6 +1,5 @@
 """Which OpenGL backend MuJoCo can draw with here, found by drawing in a process of its own."""
 
-import ctypes.util
 import json
 import os
 import subprocess
@@ -101,8 +100,6 @@ def choose() -> str:
     if "MUJOCO_GL" in os.environ or not sys.platform.startswith("linux"):
         return os.environ.get("MUJOCO_GL", "")
     for name in candidates():
-        if name == "egl" and ctypes.util.find_library("EGL") is None:
-            continue
         if probe(name).works:
             os.environ["MUJOCO_GL"] = name
             return name
