@@ -76,23 +76,21 @@ class EMATarget(nn.Module):
         """Move towards the online encoder; ``step`` counts optimiser steps from 0."""
         online = self._online[0]
         m = self.momentum(step) if callable(self.momentum) else self.momentum
-        moving, fixed = _pairs(self.encoder, online, self.tie)
-        if moving:
-            torch._foreach_lerp_([a for a, _ in moving], [b for _, b in moving], 1.0 - m)  # pyright: ignore[reportPrivateImportUsage]
-        for a, b in fixed:
+        theirs = dict(online.named_parameters())
+        pairs = [(name, mine, theirs[name].detach()) for name, mine in self.encoder.named_parameters()]
+        _lerp([(a, b) for name, a, b in pairs if name not in self.tie], 1.0 - m)
+        tied = [(a, b) for name, a, b in pairs if name in self.tie]
+        theirs = dict(online.named_buffers())
+        buffers = [(mine, theirs[name]) for name, mine in self.encoder.named_buffers()]
+        _lerp([(a, b) for a, b in buffers if a.is_floating_point()], 1.0 - m)
+        for a, b in tied + [(a, b) for a, b in buffers if not a.is_floating_point()]:
             a.copy_(b)
 
 
-def _pairs(target: nn.Module, online: nn.Module, tie: tuple[str, ...]) -> tuple[list, list]:
-    """(target, online) tensors to average and to copy."""
-    moving, fixed = [], []
-    theirs = dict(online.named_parameters())
-    for name, mine in target.named_parameters():
-        (fixed if name in tie else moving).append((mine, theirs[name].detach()))
-    theirs = dict(online.named_buffers())
-    for name, mine in target.named_buffers():
-        (moving if mine.is_floating_point() else fixed).append((mine, theirs[name]))
-    return moving, fixed
+def _lerp(pairs: list[tuple[Tensor, Tensor]], weight: float) -> None:
+    """a += weight * (b - a), in one call: parameters and buffers apart, for sharded parameters are of another type."""
+    if pairs:
+        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], weight)  # pyright: ignore[reportPrivateImportUsage]
 
 
 class StopGradient(nn.Module):

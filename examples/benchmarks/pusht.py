@@ -30,7 +30,9 @@ from worldjepa.evaluate.probe import probe_report, probe_windows, raw_features, 
 from worldjepa.evaluate.rollout import Evaluation, evaluate, task
 from worldjepa.learner import Learner
 from worldjepa.recipes import act_jepa, bc, fit_statistics, from_pretrained, make_learner, recipe, save_pretrained
+from worldjepa.recipes.keys import Window
 from worldjepa.train import FitConfig, fit
+from worldjepa.train.fit import Batches
 from worldjepa_policies.load import load_policy
 
 TASK = "worldjepa_envs:worldjepa/PushT-v0"
@@ -164,19 +166,15 @@ def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[
     name, config = configuration(args, method)
     train, extra = training_episodes(args, store, seed)
     extra = extra if name == "act_jepa" else extra[:0]
-    every = np.concatenate([train, extra])
     window = recipe(name).window(config, store.spec)
-    sampler = WindowSampler(
-        store,
-        episodes=every,
-        unlabelled=extra,
-        batch_size=args.batch_size,
-        history=window.history,
-        horizon=window.horizon,
-        image_frames=window.image_frames,
-        keys=window.keys,
-        seed=seed,
-    )
+    batches = windows(args, store, window, train, seed)
+    if len(extra):  # half as many windows without actions, beside a whole batch with them
+        beside = windows(replace(args, batch_size=args.batch_size // 2), store, window, extra, seed, labelled=False)
+        labelled = batches
+
+        def batches(number: int, rank: int, world: int) -> TensorDict:
+            return torch.cat([labelled(number, rank, world), beside(number, rank, world)])
+
     torch.manual_seed(seed)
     learner = make_learner(name, config, store.spec, fit_statistics(config, store, train))
     on_cpu = args.device == "cpu" or not torch.cuda.is_available()
@@ -198,9 +196,9 @@ def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[
         save_every=1000,
         monitor_every=1000,
     )
-    result = fit(learner, sampler.batch, settings, folder, save_pretrained=save_pretrained, resume=True)
+    result = fit(learner, batches, settings, folder, save_pretrained=save_pretrained, resume=True)
     evaluation = rollouts(args, folder, method)
-    probes = probe(folder, store, train)
+    probes = probe(args, folder, store, train)
     return {
         "steps": result.steps,
         "train_seconds": result.seconds,
@@ -209,6 +207,23 @@ def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[
         "probe": probes,
         "metrics": result.metrics,
     }
+
+
+def windows(
+    args: Args, store: Store, window: Window, episodes: ndarray, seed: int, *, labelled: bool = True
+) -> Batches:
+    """The batches of windows of some episodes."""
+    return WindowSampler(
+        store,
+        episodes=episodes,
+        unlabelled=() if labelled else episodes,
+        batch_size=args.batch_size,
+        history=window.history,
+        horizon=window.horizon,
+        image_frames=window.image_frames,
+        keys=window.keys,
+        seed=seed,
+    ).batch
 
 
 def training_episodes(args: Args, store: Store, seed: int) -> tuple[ndarray, ndarray]:
@@ -232,13 +247,13 @@ def rollouts(args: Args, folder: Path, method: str) -> Path:
     return found.save(folder)
 
 
-def probe(folder: Path, store: Store, train: ndarray) -> dict[str, Any]:
+def probe(args: Args, folder: Path, store: Store, train: ndarray) -> dict[str, Any]:
     """World-model probe of the trained encoder beside its floors, 16 steps ahead, on the held-out demonstrations."""
     learner = from_pretrained(folder)
     name, config = learner.origin.recipe, learner.origin.config
     fresh = make_learner(name, config, store.spec, fit_statistics(config, store, train)).eval()
     window = recipe(name).window(config, store.spec)
-    windows = [
+    both = [
         probe_windows(
             store,
             episodes,
@@ -246,12 +261,13 @@ def probe(folder: Path, store: Store, train: ndarray) -> dict[str, Any]:
             keys=window.keys,
             history=window.history,
             horizon=16,
+            max_windows=1000 if args.images else 8000,
             reference=train,
         )
         for episodes in (train, store.episodes("valid"))
     ]
     models = {name: features(learner), "random init": features(fresh), "raw state": raw_features}
-    return probe_report(state_probe(models, *windows), 16)
+    return probe_report(state_probe(models, *both), 16)
 
 
 def features(learner: Learner) -> Callable[[TensorDict], Tensor]:

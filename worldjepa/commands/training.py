@@ -69,6 +69,7 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
         save_pretrained=save_pretrained,
         resume=options.resume,
         evaluate=validation(store, episodes["valid"], window, options.fit.batch_size),
+        locate=lambda number, rank, world: sampler.locate(sampler.anchors(number)[rank::world]),
     )
     return Trained(out, learner, result)
 
