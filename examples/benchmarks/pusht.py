@@ -169,12 +169,8 @@ def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[
     window = recipe(name).window(config, store.spec)
     batches = windows(args, store, window, train, seed)
     if len(extra):  # half as many windows without actions, beside a whole batch with them
-        beside = windows(replace(args, batch_size=args.batch_size // 2), store, window, extra, seed, labelled=False)
-        labelled = batches
-
-        def batches(number: int, rank: int, world: int) -> TensorDict:
-            return torch.cat([labelled(number, rank, world), beside(number, rank, world)])
-
+        smaller = replace(args, batch_size=args.batch_size // 2)
+        batches = side_by_side(batches, windows(smaller, store, window, extra, seed, labelled=False))
     torch.manual_seed(seed)
     learner = make_learner(name, config, store.spec, fit_statistics(config, store, train))
     on_cpu = args.device == "cpu" or not torch.cuda.is_available()
@@ -224,6 +220,11 @@ def windows(
         keys=window.keys,
         seed=seed,
     ).batch
+
+
+def side_by_side(first: Batches, second: Batches) -> Batches:
+    """Batches that hold the rows of both."""
+    return lambda number, rank, world: TensorDict.cat([first(number, rank, world), second(number, rank, world)])
 
 
 def training_episodes(args: Args, store: Store, seed: int) -> tuple[ndarray, ndarray]:
