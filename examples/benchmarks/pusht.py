@@ -10,7 +10,6 @@ Demonstrations are doubled by the task's mirror symmetry (about the goal's axis)
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,20 +18,14 @@ import numpy as np
 import torch
 import tyro
 from numpy import ndarray
-from pusht_table import Outcome, print_table
+from pusht_table import print_table
 from rich.console import Console
-from tensordict import TensorDict
-from torch import Tensor
+from study import Budget, probe, read_outcome, train
 
-from worldjepa.data import Episode, RobomimicWriter, Store, WindowSampler, open_source, open_store
+from worldjepa.data import Episode, RobomimicWriter, Store, open_source, open_store
 from worldjepa.evaluate.manifest import make_manifest
-from worldjepa.evaluate.probe import probe_report, probe_windows, raw_features, state_probe
-from worldjepa.evaluate.rollout import Evaluation, evaluate, task
-from worldjepa.learner import Learner
-from worldjepa.recipes import act_jepa, bc, fit_statistics, from_pretrained, make_learner, recipe, save_pretrained
-from worldjepa.recipes.keys import Window
-from worldjepa.train import FitConfig, fit
-from worldjepa.train.fit import Batches
+from worldjepa.evaluate.rollout import evaluate, task
+from worldjepa.recipes import act_jepa, bc
 from worldjepa_policies.load import load_policy
 
 TASK = "worldjepa_envs:worldjepa/PushT-v0"
@@ -164,67 +157,17 @@ def configuration(args: Args, method: str) -> tuple[str, Any]:
 def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[str, Any]:
     """Train (or go on), evaluate and probe one method with one seed."""
     name, config = configuration(args, method)
-    train, extra = training_episodes(args, store, seed)
+    labelled, extra = training_episodes(args, store, seed)
     extra = extra if name == "act_jepa" else extra[:0]
-    window = recipe(name).window(config, store.spec)
-    batches = windows(args, store, window, train, seed)
-    if len(extra):  # half as many windows without actions, beside a whole batch with them
-        smaller = replace(args, batch_size=args.batch_size // 2)
-        batches = side_by_side(batches, windows(smaller, store, window, extra, seed, labelled=False))
-    torch.manual_seed(seed)
-    learner = make_learner(name, config, store.spec, fit_statistics(config, store, train))
-    on_cpu = args.device == "cpu" or not torch.cuda.is_available()
-    settings = FitConfig(
-        steps=args.steps,
-        max_seconds=None if args.steps else 60 * args.cpu_minutes,
-        clock="cpu" if on_cpu else "wall",
-        device=args.device,
-        threads=1 if on_cpu else None,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        lr_final=0.02,
-        warmup=300,
-        weight_decay=1e-3,
-        betas=(0.9, 0.95),
-        average=0.998,
-        seed=seed,
-        evaluate_every=0,
-        save_every=1000,
-        monitor_every=1000,
+    budget = Budget(
+        cpu_minutes=args.cpu_minutes, steps=args.steps, batch_size=args.batch_size, lr=args.lr, device=args.device
     )
-    result = fit(learner, batches, settings, folder, save_pretrained=save_pretrained, resume=True)
+    trained = train(name, config, store, labelled, extra, seed, budget, folder)
     evaluation = rollouts(args, folder, method)
-    probes = probe(args, folder, store, train)
-    return {
-        "steps": result.steps,
-        "train_seconds": result.seconds,
-        "parameters": sum(p.numel() for p in learner.parameters() if p.requires_grad),
-        "evaluation": str(evaluation),
-        "probe": probes,
-        "metrics": result.metrics,
-    }
-
-
-def windows(
-    args: Args, store: Store, window: Window, episodes: ndarray, seed: int, *, labelled: bool = True
-) -> Batches:
-    """The batches of windows of some episodes."""
-    return WindowSampler(
-        store,
-        episodes=episodes,
-        unlabelled=() if labelled else episodes,
-        batch_size=args.batch_size,
-        history=window.history,
-        horizon=window.horizon,
-        image_frames=window.image_frames,
-        keys=window.keys,
-        seed=seed,
-    ).batch
-
-
-def side_by_side(first: Batches, second: Batches) -> Batches:
-    """Batches that hold the rows of both."""
-    return lambda number, rank, world: TensorDict.cat([first(number, rank, world), second(number, rank, world)])
+    limit = 1000 if args.images else 8000
+    held_out = store.episodes("valid")
+    probes = probe(folder, store, labelled, held_out, ("agent_pos", "keypoints"), max_windows=limit)
+    return {**trained, "evaluation": str(evaluation), "probe": probes}
 
 
 def training_episodes(args: Args, store: Store, seed: int) -> tuple[ndarray, ndarray]:
@@ -246,41 +189,6 @@ def rollouts(args: Args, folder: Path, method: str) -> Path:
     name = method.replace(":", "-")
     found = evaluate(policy, pusht, manifest, name=name, num_envs=10, out_of_bounds="clip", progress=True)
     return found.save(folder)
-
-
-def probe(args: Args, folder: Path, store: Store, train: ndarray) -> dict[str, Any]:
-    """World-model probe of the trained encoder beside its floors, 16 steps ahead, on the held-out demonstrations."""
-    learner = from_pretrained(folder)
-    name, config = learner.origin.recipe, learner.origin.config
-    fresh = make_learner(name, config, store.spec, fit_statistics(config, store, train)).eval()
-    window = recipe(name).window(config, store.spec)
-    both = [
-        probe_windows(
-            store,
-            episodes,
-            state_keys=("agent_pos", "keypoints"),
-            keys=window.keys,
-            history=window.history,
-            horizon=16,
-            max_windows=1000 if args.images else 8000,
-            reference=train,
-        )
-        for episodes in (train, store.episodes("valid"))
-    ]
-    models = {name: features(learner), "random init": features(fresh), "raw state": raw_features}
-    return probe_report(state_probe(models, *both), 16)
-
-
-def features(learner: Learner) -> Callable[[TensorDict], Tensor]:
-    """The frozen context encoder as a feature function."""
-    return lambda obs: learner.encode(obs).flatten(1)
-
-
-def read_outcome(folder: Path, method: str, seed: int) -> Outcome:
-    """What the table needs of a finished run."""
-    outcome = json.loads((folder / "outcome.json").read_text())
-    evaluation = Evaluation.load(folder / "evaluations" / f"{method.replace(':', '-')}.json")
-    return Outcome(method, seed, outcome["steps"], evaluation, outcome["probe"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,206 @@
+"""What the benchmarks that train policies share: one training with a budget, its probe, its record, and tables."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy import ndarray
+from rich.table import Table
+from tensordict import TensorDict
+from torch import Tensor
+
+from worldjepa.data import Store, WindowSampler
+from worldjepa.evaluate.probe import probe_report, probe_windows, raw_features, state_probe
+from worldjepa.evaluate.rollout import Evaluation
+from worldjepa.evaluate.statistics import Interval
+from worldjepa.learner import Learner
+from worldjepa.recipes import fit_statistics, from_pretrained, make_learner, recipe, save_pretrained
+from worldjepa.recipes.keys import Window
+from worldjepa.train import FitConfig, fit
+from worldjepa.train.fit import Batches
+
+PROBE_HORIZON = 16
+"""Steps ahead that the probe asks for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long and how to train, the same for all methods of a study."""
+
+    cpu_minutes: float
+    """CPU time on one thread; wall minutes on an accelerator."""
+    steps: int | None = None
+    """Optimiser steps instead of time."""
+    batch_size: int = 128
+    lr: float = 1e-3
+    warmup: int = 300
+    average: float = 0.998
+    device: Literal["cpu", "auto"] = "cpu"
+
+    def settings(self, seed: int) -> FitConfig:
+        """The training loop's settings."""
+        on_cpu = self.device == "cpu" or not torch.cuda.is_available()
+        return FitConfig(
+            steps=self.steps,
+            max_seconds=None if self.steps else 60 * self.cpu_minutes,
+            clock="cpu" if on_cpu else "wall",
+            device=self.device,
+            threads=1 if on_cpu else None,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            lr_final=0.02,
+            warmup=self.warmup,
+            weight_decay=1e-3,
+            betas=(0.9, 0.95),
+            average=self.average,
+            seed=seed,
+            evaluate_every=0,
+            save_every=1000,
+            monitor_every=1000,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished run."""
+
+    method: str
+    seed: int
+    steps: int
+    evaluation: Evaluation
+    probe: dict[str, Any]
+    """What `probe_report` gives."""
+
+
+def train(
+    name: str,
+    config: Any,
+    store: Store,
+    labelled: ndarray,
+    extra: ndarray,
+    seed: int,
+    budget: Budget,
+    folder: Path,
+) -> dict[str, Any]:
+    """Train a recipe, or go on where it stopped; returns steps, seconds, trained parameters and the last metrics.
+
+    Args:
+        name, config: recipe and its configuration.
+        store: the demonstrations.
+        labelled: episodes to learn actions from.
+        extra: further episodes whose actions are not learned: half as many windows, beside a whole batch with actions.
+        seed: of weights and of the order of the windows.
+        budget: how long.
+        folder: of the run.
+    """
+    window = recipe(name).window(config, store.spec)
+    batches = _windows(store, window, labelled, budget.batch_size, seed)
+    if len(extra):
+        batches = _side_by_side(batches, _windows(store, window, extra, budget.batch_size // 2, seed, labelled=False))
+    torch.manual_seed(seed)
+    learner = make_learner(name, config, store.spec, fit_statistics(config, store, labelled))
+    settings = budget.settings(seed)
+    result = fit(learner, batches, settings, folder, save_pretrained=save_pretrained, resume=True)
+    return {
+        "steps": result.steps,
+        "train_seconds": result.seconds,
+        "parameters": sum(p.numel() for p in learner.parameters() if p.requires_grad),
+        "metrics": result.metrics,
+    }
+
+
+def _windows(
+    store: Store, window: Window, episodes: ndarray, batch_size: int, seed: int, *, labelled: bool = True
+) -> Batches:
+    return WindowSampler(
+        store,
+        episodes=episodes,
+        unlabelled=() if labelled else episodes,
+        batch_size=batch_size,
+        history=window.history,
+        horizon=window.horizon,
+        image_frames=window.image_frames,
+        keys=window.keys,
+        seed=seed,
+    ).batch
+
+
+def _side_by_side(first: Batches, second: Batches) -> Batches:
+    return lambda number, rank, world: TensorDict.cat([first(number, rank, world), second(number, rank, world)])
+
+
+def probe(
+    folder: Path,
+    store: Store,
+    training: ndarray,
+    held_out: ndarray,
+    state_keys: tuple[str, ...],
+    *,
+    max_windows: int = 8000,
+) -> dict[str, Any]:
+    """World-model probe of a run's encoder beside its floors, on held-out demonstrations."""
+    learner = from_pretrained(folder)
+    name, config = learner.origin.recipe, learner.origin.config
+    fresh = make_learner(name, config, store.spec, fit_statistics(config, store, training)).eval()
+    window = recipe(name).window(config, store.spec)
+    windows = [
+        probe_windows(
+            store,
+            episodes,
+            state_keys=state_keys,
+            keys=window.keys,
+            history=window.history,
+            horizon=PROBE_HORIZON,
+            max_windows=max_windows,
+            reference=training,
+        )
+        for episodes in (training, held_out)
+    ]
+    models = {name: _features(learner), "random init": _features(fresh), "raw state": raw_features}
+    return probe_report(state_probe(models, *windows), PROBE_HORIZON)
+
+
+def _features(learner: Learner) -> Callable[[TensorDict], Tensor]:
+    return lambda obs: learner.encode(obs).flatten(1)
+
+
+def read_outcome(folder: Path, method: str, seed: int) -> Outcome:
+    """What the tables need of a finished run: its outcome.json and its evaluation."""
+    outcome = json.loads((folder / "outcome.json").read_text())
+    evaluation = Evaluation.load(folder / "evaluations" / f"{method.replace(':', '-')}.json")
+    return Outcome(method, seed, outcome["steps"], evaluation, outcome["probe"])
+
+
+def by_method(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """Outcomes by method, in the order in which methods first occur."""
+    return {o.method: [x for x in outcomes if x.method == o.method] for o in outcomes}
+
+
+def probe_errors(outcomes: Sequence[Outcome], model: str) -> tuple[list[float], list[float]]:
+    """RMSE and ATE of a model (the method's own encoder, or a floor) in each run."""
+    rows = [next(r for r in o.probe["rows"] if r["model"] == model) for o in outcomes]
+    return [r["rmse"] for r in rows], [r["ate"] for r in rows]
+
+
+def probe_table(outcomes: Sequence[Outcome], title: str) -> Table:
+    """RMSE and ATE of each encoder over seeds, floors once."""
+    table = Table("encoder", "RMSE", "ATE", "per seed RMSE", title=title)
+    for i, (method, found) in enumerate(by_method(outcomes).items()):
+        own = method.split(":")[0]
+        for model in [own, "random init", *([] if i else ["raw state", "copy"])]:
+            rmse, ate = probe_errors(found, model)
+            label = {own: method, "random init": f"random init ({method})"}.get(model, model)
+            table.add_row(label, f"{np.mean(rmse):.4f}", f"{np.mean(ate):.4f}", " ".join(f"{x:.4f}" for x in rmse))
+    return table
+
+
+def text(interval: Interval, *, sign: bool = False) -> str:
+    """An estimate with its interval in brackets; no interval where all outcomes were the same."""
+    form = "+.3f" if sign else ".3f"
+    if interval.low == interval.high:
+        return f"{interval.estimate:{form}} [no spread]"
+    return f"{interval.estimate:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
