@@ -55,16 +55,21 @@ class Options:
     """Folder to write each policy's rollouts to, as robomimic HDF5."""
     device: str = "cpu"
     """Where the networks run."""
+    threads: int = 1
+    """Threads of torch: a network asked for one action at a time gains nothing from more, and loses where they wait."""
 
 
 def run(options: Options) -> int:
     """Evaluate, save and print the table."""
+    import torch
+
     from worldjepa.commands.console import make_console
     from worldjepa.evaluate.compare import save_comparison
     from worldjepa.evaluate.table import success_table
 
     if not options.policies:
         raise ValueError("name at least one policy: worldjepa evaluate RUN (or expert, random, noop)")
+    torch.set_num_threads(options.threads)
     console = make_console()
     backend = rendering.choose()
     videos = options.videos if backend != "disable" else 0
