@@ -1,6 +1,5 @@
 """Windows against a reference written out step by step; their order; the split."""
 
-
 import numpy as np
 import pytest
 import torch
