@@ -159,7 +159,9 @@ class Slow(tiny_envs.Homing):
 
 torch.set_num_threads(1)
 """
+# A shell that starts the tests in the background leaves SIGINT ignored, and children inherit that.
 COLLECT = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
 collect("tiny/Walk-v0", Slow(), {path!r}, 100000, num_envs=4, progress=lambda *row: print(*row, flush=True))
 """
 KILL = """
