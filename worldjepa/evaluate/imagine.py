@@ -82,6 +82,7 @@ def imagination_report(
         {
             "episode": int(windows.episode[i]),
             "index": int(windows.step[i]),
+            "steps": (imagination.stride * np.arange(real.shape[1])).tolist(),
             "real": real[i].tolist(),
             "imagined": imagined[i].tolist(),
             "copy": np.repeat(real[i, :1], real.shape[1], axis=0).tolist(),
@@ -92,6 +93,7 @@ def imagination_report(
         "starts": starts,
         "names": list(names),
         "unit": "raw units of the data",
+        "error_unit": "standard deviations of the training states",
         "num_windows": len(imagination.real),
         "steered": imagination.steered,
         "stride": imagination.stride,

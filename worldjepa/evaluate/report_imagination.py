@@ -175,11 +175,12 @@ def draw_curves(
 ) -> None:
     """Draws `plot_curves` into given axes, one for each dimension."""
     drawn = {key: np.asarray(start[key], dtype=float) for key in ("real", "imagined", "copy") if key in start}
+    steps = start.get("steps", range(len(drawn["real"])))
     for axes, dim in zip(rows, dims):
-        axes.plot(drawn["real"][:, dim], color=SERIES[0], linewidth=5, alpha=0.3)
+        axes.plot(steps, drawn["real"][:, dim], color=SERIES[0], linewidth=5, alpha=0.3)
         if "copy" in drawn:
-            axes.plot(drawn["copy"][:, dim], color=FLOOR, linewidth=1.2, linestyle=(0, (4, 2)))
-        axes.plot(drawn["imagined"][:, dim], ".-", color=SERIES[0], linewidth=1, markersize=4)
+            axes.plot(steps, drawn["copy"][:, dim], color=FLOOR, linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.plot(steps, drawn["imagined"][:, dim], ".-", color=SERIES[0], linewidth=1, markersize=4)
         axes.margins(x=0.02, y=0.15)
         axes.yaxis.set_major_locator(MaxNLocator(2))
         axes.tick_params(labelbottom=axes is rows[-1])

@@ -173,20 +173,21 @@ def plot_monitor(
 
 
 def plot_horizon(
-    per_step: Mapping[str, Sequence[float]], colors: dict[str, str], *, unit: str, first: int = 1
+    per_step: Mapping[str, Sequence[float]], colors: dict[str, str], *, unit: str, first: int = 1, stride: int = 1
 ) -> Figure:
     """Error of each model over the steps of the horizon.
 
     Args:
-        per_step: By label, the error `first`, `first` + 1, ... steps ahead.
+        per_step: By label, the error `first`, `first` + 1, ... times `stride` steps ahead.
         colors: By label.
         unit: For the axis.
-        first: The step of the first entry.
+        first: The place of the first entry.
+        stride: Steps from one entry to the next.
     """
     with style():
         figure, axes = _figure(2.9)
         for i, (label, errors) in enumerate(per_step.items()):
-            ahead = np.arange(first, first + len(errors))
+            ahead = stride * np.arange(first, first + len(errors))
             dash = DASHES[i % len(DASHES)]
             marker = "o" if len(errors) <= 20 else None
             axes.plot(ahead, errors, color=colors[label], label=label, linestyle=dash, marker=marker, markersize=3)

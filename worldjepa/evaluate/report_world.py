@@ -81,7 +81,8 @@ def imagination_section(run: RunFolder) -> dict[str, Any] | None:
         first, errors = 1, {key: _floats(per_step[key]) for key in ("imagined", "copy")}
     named = {{"imagined": "Imagined", "copy": "Copy of the start"}[k]: v for k, v in errors.items()}
     colors = dict(zip(named, colors_of(["act_jepa" if k == "imagined" else k for k in errors]).values()))
-    chart = to_svg(plot_horizon(named, colors, unit="", first=first), "drift") if named else None
+    stride = int(number(found.get("stride")) or 1)
+    chart = to_svg(plot_horizon(named, colors, unit="", first=first, stride=stride), "drift") if named else None
     ratio = imagination_ratio(run)
     return {
         "panels": panels,
@@ -92,7 +93,7 @@ def imagination_section(run: RunFolder) -> dict[str, Any] | None:
         "num_starts": len(found["starts"]),
         "num_scored": number(found.get("num_windows")) if whole else len(found["starts"]),
         "steered": found.get("steered"),
-        "unit": str(found.get("unit") or ""),
+        "unit": str(found.get("error_unit") or found.get("unit") or ""),
         "decoder_rmse": None if number(found.get("decoder_rmse")) is None else significant(found["decoder_rmse"]),
         "rmse": significant(found.get("rmse")),
         "copy_rmse": significant(found.get("copy_rmse")),
