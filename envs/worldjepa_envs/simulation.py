@@ -3,6 +3,7 @@
 # The C module of mujoco has no stubs:
 # pyright: reportAttributeAccessIssue=false
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from worldjepa_envs import rendering  # isort: skip  (chooses the OpenGL backend before mujoco is imported)
@@ -13,7 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 
-class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray]):
+class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
     """Steps a model at a control rate and turns it into observations, info and images.
 
     A task supplies ``_place`` (a start), ``_command`` (action to controls), ``_parts`` (the state observation),
@@ -129,22 +130,22 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray]):
     def _progress(self) -> float:
         return min(max(1.0 - self._error() / self._first_error, 0.0), 1.0)
 
+    @abstractmethod
     def _place(self, state: np.ndarray | None) -> None:
         """Set ``qpos``: from ``state``, or randomly with ``self.np_random``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _command(self, action: np.ndarray) -> None:
         """Set ``ctrl`` from an action in [-1, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _parts(self) -> dict[str, Any]:
         """The state observation, by key."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _error(self) -> float:
         """Distance from the goal in metres (angles weighted), 0 = there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _solved(self) -> bool:
         """Whether the task is solved now."""
-        raise NotImplementedError

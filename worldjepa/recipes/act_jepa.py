@@ -10,7 +10,7 @@ random weights, and there is no embedding of a task.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from worldjepa.encoders import FusedEncoder, ImageEncoder, ResNet, StateEncoder, ViT
 from worldjepa.jepa import JEPA
@@ -140,12 +140,12 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
     """
     state_keys, target_keys = resolve_keys(config, spec)
     views = FutureViews((*state_keys, *config.image_keys), target_keys, config.history, config.horizon, config.stride)
-    blocks = {"num_heads": config.num_heads, "dropout": config.dropout, "norm": config.norm}
+    blocks: dict[str, Any] = {"num_heads": config.num_heads, "dropout": config.dropout, "norm": config.norm}
     hidden = config.state_hidden or None
     state = StateEncoder(sizes(state_keys, spec), config.dim, hidden=hidden) if state_keys else None
     images = {key: _image_encoder(config, spec.obs[key].shape) for key in config.image_keys}
     encoder = FusedEncoder(state, images, num_layers=config.encoder_layers, ffn_dim=config.ffn_dim, **blocks)
-    head = _head(config, encoder.num_tokens, spec.action_dim)
+    head = _head(config, encoder.num_tokens, spec.action_dim, blocks)
     policy = (1.0, ActionChunk(head, start=config.history - 1))
     if config.jepa_weight == 0.0:
         return JEPA(views, encoder), Sum(policy)
@@ -166,7 +166,7 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
     return JEPA(views, encoder, target, predictor), Sum(policy, (config.jepa_weight, LatentDistance(config.distance)))
 
 
-def _head(config: Config, num_tokens: int, action_dim: int) -> ChunkDecoder | MLPChunk:
+def _head(config: Config, num_tokens: int, action_dim: int, blocks: dict[str, Any]) -> ChunkDecoder | MLPChunk:
     if config.head == "mlp":
         in_dim = config.history * num_tokens * config.dim
         return MLPChunk(in_dim=in_dim, action_dim=action_dim, chunk=config.chunk, hidden=config.head_hidden)
@@ -177,10 +177,8 @@ def _head(config: Config, num_tokens: int, action_dim: int) -> ChunkDecoder | ML
         action_dim=action_dim,
         chunk=config.chunk,
         num_layers=config.decoder_layers,
-        num_heads=config.num_heads,
         ffn_dim=config.ffn_dim,
-        dropout=config.dropout,
-        norm=config.norm,
+        **blocks,
     )
 
 
