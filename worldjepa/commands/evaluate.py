@@ -101,19 +101,15 @@ def find_out(options: Options) -> Path:
     Raises:
         ValueError: the first policy is no run folder and no folder is given.
     """
-    first = Path(options.policies[0])
     if options.out is not None:
         return options.out
+    first = Path(options.policies[0])
     if (first / "config.json").is_file() and (first / "checkpoints").is_dir():
         return first
-    if first.is_dir() and first.name == "pretrained_model":
-        raise ValueError(f"{first} is a model, not a run folder: say where results go with --out FOLDER")
-    if options.policies[0] in tasks.NAMES or not first.exists():
-        tasks_hint = "say where results go with --out FOLDER"
-        if options.policies[0] not in tasks.NAMES and "/" not in options.policies[0]:
-            raise ValueError(f"there is no run folder {first}")
-        raise ValueError(f"{options.policies[0]} is no run folder: {tasks_hint}")
-    raise ValueError(f"{first} is no run folder (config.json and checkpoints/): say where results go with --out FOLDER")
+    what = "no run folder" if first.exists() or options.policies[0] in tasks.NAMES else "no run folder, and not there"
+    raise ValueError(
+        f"{first} is {what}: name a run made by worldjepa train, or say where results go with --out FOLDER"
+    )
 
 
 def recorded_env(policies: tuple[str, ...]) -> dict[str, Any]:
