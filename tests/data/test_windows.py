@@ -59,6 +59,65 @@ def test_windows_are_the_defined_ones(store, history, horizon):
             np.testing.assert_array_equal(batch[key][row], value, err_msg=f"{key} of {number}, {time}")
 
 
+def _strided_reference(store: Store, number: int, time: int, history: int, horizon: int, stride: int) -> dict:
+    """The window of frames ``stride`` steps apart around action ``time``, frame by frame and block by block."""
+    last = int(store.ends[number] - store.starts[number]) > LENGTHS[number]
+    episode = make_full_episode(LENGTHS[number], number, last=last)
+    reward, terminated = np.asarray(episode.reward), np.asarray(episode.terminated)
+    window = {("obs", *key.split("/")): [] for key in episode.obs}
+    window |= {(name,): [] for name in ("action", "reward", "terminated", "valid", "action_valid")}
+    for offset in range(-history + 1, horizon + 1):
+        frame = time + stride * offset
+        for key, value in episode.obs.items():
+            window["obs", *key.split("/")].append(value[min(max(frame, 0), len(value) - 1)])
+        window["valid",].append(0 <= frame < episode.num_observations)
+        if offset < horizon:
+            block = [frame + i for i in range(stride)]
+            edge = [min(max(t, 0), episode.num_actions - 1) for t in block]
+            window["action",].append(np.concatenate([episode.action[t] for t in edge]))
+            window["reward",].append(sum(reward[t] for t in edge))
+            window["terminated",].append(any(terminated[t] for t in edge))
+            window["action_valid",].append(all(0 <= t < episode.num_actions for t in block))
+    return window
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+@pytest.mark.parametrize(("history", "horizon"), [(1, 1), (3, 1), (2, 4)])
+def test_strided_windows_are_the_defined_ones(store, history, horizon, stride):
+    size = {"history": history, "horizon": horizon, "image_frames": history + horizon, "stride": stride}
+    sampler = WindowSampler(store, episodes=range(5), batch_size=4, **size)
+    batch = sampler.at(range(len(sampler)))
+    places = [(number, time) for number in range(5) for time in range(LENGTHS[number])]
+    assert sampler.locate(range(len(sampler))) == [(f"demo_{number}", time) for number, time in places]
+    assert batch["action"].shape == (len(places), history - 1 + horizon, 2 * stride)
+    for row, (number, time) in enumerate(places):
+        reference = _strided_reference(store, number, time, history, horizon, stride)
+        assert set(batch.keys(include_nested=True, leaves_only=True)) == {k if len(k) > 1 else k[0] for k in reference}
+        for key, value in reference.items():
+            np.testing.assert_array_equal(batch[key][row], np.stack(value), err_msg=f"{key} of {number}, {time}")
+    again = sampler.batch(3)
+    torch.testing.assert_close(again["action"], batch["action"][sampler.anchors(3)], rtol=0, atol=0)
+
+
+def test_a_strided_window_counts_images_in_its_frames_and_padding_in_steps(store):
+    options = {"episodes": range(5), "batch_size": 4, "history": 2, "horizon": 2, "stride": 3}
+    few = WindowSampler(store, **options, image_frames=3, unlabelled=[2])
+    batch, full = few.at(range(28)), WindowSampler(store, **options, image_frames=4).at(range(28))
+    torch.testing.assert_close(batch["obs", "image"], full["obs", "image"][:, :3], rtol=0, atol=0)
+    hidden = torch.tensor([name == "demo_2" for name, _ in few.locate(range(28))])
+    assert full["action_valid"][hidden].any()
+    assert not batch["action_valid"][hidden].any()
+    inside = WindowSampler(store, **options, pad_front=False, pad_back=False)
+    assert inside.locate(range(len(inside))) == [("demo_2", 3), ("demo_2", 4), ("demo_2", 5), ("demo_2", 6)]
+    assert inside.at(range(4))["action_valid"].all()
+    front = WindowSampler(store, **options, pad_front=False)
+    assert len(front) == sum(max(0, length - 3) for length in LENGTHS)
+    back = WindowSampler(store, **options, pad_back=False)
+    assert len(back) == sum(max(0, length - 5) for length in LENGTHS)
+    with pytest.raises(ValueError, match=r"longest 12 actions, stride 7\); shorten history or horizon"):
+        WindowSampler(store, **{**options, "stride": 7}, pad_back=False)
+
+
 def test_images_have_a_window_of_their_own(store):
     options = {"episodes": range(5), "batch_size": 3, "history": 2, "horizon": 4}
     full = WindowSampler(store, **options, image_frames=6).batch(0)
@@ -158,7 +217,7 @@ def test_an_unknown_key_lists_the_known_ones(store):
         WindowSampler(store, episodes=range(5), batch_size=4, horizon=3, keys=["agnet/pos"])
 
 
-@pytest.mark.parametrize("options", [{"horizon": 0}, {"history": 0}, {"batch_size": 0}])
+@pytest.mark.parametrize("options", [{"horizon": 0}, {"history": 0}, {"batch_size": 0}, {"stride": 0}])
 def test_sizes_out_of_range_are_refused(store, options):
     with pytest.raises(ValueError, match="must be at least 1"):
         WindowSampler(store, episodes=range(5), **{"batch_size": 4, "horizon": 3, **options})

@@ -4,6 +4,10 @@ A window: ``history - 1`` frames before the anchor, the anchor, ``horizon`` fram
 T = history - 1 + horizon transitions and T + 1 observations; ``action[:, t]`` takes ``obs[:, t]`` to ``obs[:, t + 1]``.
 Where a window reaches over the edge of its episode, the frame or action at the edge is repeated and ``valid`` /
 ``action_valid`` are False.
+
+With a stride of k ("frameskip"), the frames of a window lie k recorded steps apart and each of its T transitions is a
+block of k recorded actions: ``action[:, t]``, k * A numbers in the order of time, takes ``obs[:, t]`` to
+``obs[:, t + 1]``. It is the window of stride 1 that spans the same steps, with every k-th frame kept.
 """
 
 from collections.abc import Sequence
@@ -63,15 +67,17 @@ class WindowSampler:
         store: the data.
         episodes: numbers of the episodes to use.
         batch_size: windows in a batch, over all processes.
-        history: observed frames >= 1, the anchor included.
-        horizon: frames after the anchor, >= 1.
+        history: observed frames >= 1, the anchor included, ``stride`` steps apart.
+        horizon: frames after the anchor, >= 1, ``stride`` steps apart.
+        stride: k >= 1 recorded steps from frame to frame. For k > 1, "action" is [B, T, k * A]; "action_valid" is True
+            where all k actions are recorded; "reward" is the sum and "terminated" the disjunction over the block.
         image_frames: of images only the first so many frames of the window are loaded (0: no images); None: history.
         keys: observation keys to load; None: all.
         seed: of the order.
         unlabelled: episodes among ``episodes`` whose actions must not be learned: their ``action_valid`` is False.
         max_resident: bytes of files that may be mapped into this process before `Store.release` is called (on Linux);
             where the data are larger than this, more is faster.
-        pad_front, pad_back: whether windows may reach over the first or last step; if not, there are fewer.
+        pad_front, pad_back: whether windows may reach over the first or last recorded step; if not, there are fewer.
 
     Raises:
         ValueError: sizes out of range, unknown keys or episodes, no window fits.
@@ -85,6 +91,7 @@ class WindowSampler:
         batch_size: int,
         horizon: int,
         history: int = 1,
+        stride: int = 1,
         image_frames: int | None = None,
         keys: Sequence[str] | None = None,
         seed: int = 0,
@@ -93,12 +100,13 @@ class WindowSampler:
         pad_front: bool = True,
         pad_back: bool = True,
     ):
-        if history < 1 or horizon < 1 or batch_size < 1:
+        if history < 1 or horizon < 1 or batch_size < 1 or stride < 1:
             raise ValueError(
-                f"history, horizon and batch_size must be at least 1, got {history}, {horizon}, {batch_size}"
+                f"history, horizon, batch_size and stride must be at least 1, got {history}, {horizon}, {batch_size}, "
+                f"{stride}"
             )
         self.store, self.batch_size, self.seed = store, batch_size, seed
-        self.history, self.horizon = history, horizon
+        self.history, self.horizon, self.stride = history, horizon, stride
         self.image_frames = history if image_frames is None else image_frames
         if not 0 <= self.image_frames <= history + horizon:
             raise ValueError(f"image_frames must be in 0..{history + horizon} (the window), got {image_frames}")
@@ -106,7 +114,8 @@ class WindowSampler:
         self._index_episodes(
             _episode_numbers(store, episodes), _episode_numbers(store, unlabelled), pad_front, pad_back
         )
-        self._offsets = np.arange(-history + 1, horizon + 1)
+        self._offsets = stride * np.arange(-history + 1, horizon + 1)
+        self._action_offsets = np.arange(self._offsets[0], self._offsets[-1])
         mapped = sum(array.nbytes for array, _ in self._arrays.values())
         self._mapped_limit = file_bytes() + max_resident if mapped > max_resident else None
         self._order: tuple[int, ndarray] = (-1, np.zeros(0, np.int64))
@@ -186,7 +195,7 @@ class WindowSampler:
         return int(self._anchor_ends[found[0]] - self._anchor_counts[found[0]] + offset)
 
     def _choose_arrays(self, keys: list[str]) -> dict[str, tuple[ndarray, int]]:
-        """The arrays to gather from, and how many rows of each a window takes."""
+        """The arrays to gather from, and how many rows of each a window has."""
         frames, chosen = self.history + self.horizon, {}
         for key in keys:
             length = self.image_frames if self.store.spec.obs[key].kind == "image" else frames
@@ -199,13 +208,14 @@ class WindowSampler:
 
     def _index_episodes(self, episodes: ndarray, unlabelled: ndarray, pad_front: bool, pad_back: bool) -> None:
         store = self.store
-        self._first_time = 0 if pad_front else self.history - 1
-        counts = store.num_actions[episodes] - self._first_time - (0 if pad_back else self.horizon - 1)
+        self._first_time = 0 if pad_front else self.stride * (self.history - 1)
+        counts = store.num_actions[episodes] - self._first_time - (0 if pad_back else self.stride * self.horizon - 1)
         keep = counts > 0
         if not keep.any():
             raise ValueError(
                 f"none of the {len(episodes)} episodes is long enough for a window (longest "
-                f"{store.num_actions[episodes].max(initial=0)} actions); shorten history or horizon, or allow padding"
+                f"{store.num_actions[episodes].max(initial=0)} actions, stride {self.stride}); shorten history or "
+                "horizon, or allow padding"
             )
         self._episodes, self._anchor_counts = episodes[keep], counts[keep]
         self._anchor_ends = np.cumsum(self._anchor_counts)
@@ -228,7 +238,8 @@ class WindowSampler:
         batch = TensorDict({"obs": TensorDict({}, batch_size=[num])}, batch_size=[num])
         for name, (array, length) in self._arrays.items():
             dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
-            batch[nested(name)] = torch.zeros((num, length, *array.shape[1:]), dtype=dtype)
+            shape = (self.stride * array.shape[1],) if name == "action" else array.shape[1:]
+            batch[nested(name)] = torch.zeros((num, length, *shape), dtype=dtype)
         batch["valid"] = torch.zeros((num, frames), dtype=torch.bool)
         batch["action_valid"] = torch.zeros((num, steps), dtype=torch.bool)
         names = [*self._arrays, "valid", "action_valid"]
@@ -237,18 +248,33 @@ class WindowSampler:
     def _fill(self, anchors: ndarray, views: dict[str, ndarray]) -> None:
         place, time = self._locate(anchors)
         starts = self._starts[place, None]
-        wanted = (starts[:, 0] + time)[:, None] + self._offsets
+        anchor_rows = starts + time[:, None]
+        wanted = anchor_rows + self._offsets
         rows = np.clip(wanted, starts, self._lasts[place, None])
-        action_rows = np.clip(wanted[:, :-1], starts, self._last_actions[place, None])
         np.equal(rows, wanted, out=views["valid"])
-        np.equal(action_rows, wanted[:, :-1], out=views["action_valid"])
+        wanted = wanted[:, :-1] if self.stride == 1 else anchor_rows + self._action_offsets
+        action_rows = np.clip(wanted, starts, self._last_actions[place, None])
+        self._reduce_blocks(np.logical_and, action_rows == wanted, views["action_valid"])
         views["action_valid"] &= self._labelled[place, None]
         for name, (array, length) in self._arrays.items():
-            index = rows[:, :length] if name.startswith("obs/") else action_rows
             # mode="clip" lets numpy write straight into ``out``; the rows are in range already
-            np.take(array, index, axis=0, out=views[name], mode="clip")
+            if name.startswith("obs/"):
+                np.take(array, rows[:, :length], axis=0, out=views[name], mode="clip")
+            elif name == "action":
+                steps = views[name].reshape(*action_rows.shape, array.shape[1])
+                np.take(array, action_rows, axis=0, out=steps, mode="clip")
+            else:
+                ufunc = np.add if name == "reward" else np.logical_or
+                self._reduce_blocks(ufunc, np.take(array, action_rows, axis=0), views[name])
         if self._mapped_limit is not None and file_bytes() > self._mapped_limit:
             self.store.release()
+
+    def _reduce_blocks(self, ufunc: np.ufunc, steps: ndarray, out: ndarray) -> None:
+        """Reduce each block of ``stride`` recorded steps [B, T * k] to one number of ``out`` [B, T]."""
+        if self.stride == 1:
+            out[:] = steps
+        else:
+            ufunc.reduce(steps.reshape(*out.shape, self.stride), axis=2, out=out)
 
 
 def _choose_keys(store: Store, keys: Sequence[str] | None) -> list[str]:
