@@ -119,6 +119,19 @@ class DecoderBlock(nn.Module):
         return norm_f(x + self.drop(self.ffn(x)))
 
 
+class TokenBatchNorm(nn.BatchNorm1d):
+    """Batch norm of features over all tokens of all frames: [..., D] -> [..., D]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Statistics over all axes but the last."""
+        return super().forward(input.flatten(0, -2)).view_as(input)
+
+
+def projector(dim_in: int, hidden: int, dim: int) -> nn.Sequential:
+    """A perceptron with batch norm, as LeWorldModel has behind its encoder and its predictor (arXiv 2603.19312)."""
+    return nn.Sequential(nn.Linear(dim_in, hidden), TokenBatchNorm(hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+
 def _check_norm(norm: str) -> str:
     if norm not in ("pre", "post"):
         raise ValueError(f'norm must be "pre" or "post", got {norm!r}')

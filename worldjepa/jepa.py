@@ -5,6 +5,7 @@ from jaxtyping import Float
 from tensordict import TensorDict
 from torch import Generator, Tensor, nn
 
+from worldjepa.targets import Shared, StopGradient
 from worldjepa.types import Encoder, Prediction, Predictor, Target, ViewFunction, Views
 
 
@@ -48,19 +49,32 @@ class JEPA(nn.Module):
         if self.target is None or self.predictor is None:
             return Prediction(context, None, None, None)
         predicted = self.predictor(context, views.query)
-        target = self.target(views.target)
+        target = self._target(views, context)
         return Prediction(context, target, predicted, _weight(views, target))
+
+    def _target(self, views: Views, context: Tensor) -> Float[Tensor, "b tt nt dt"]:
+        """Encoded targets, taken from the context's latents where they are the same."""
+        assert self.target is not None
+        if views.within is not None and isinstance(self.target, Shared | StopGradient):
+            same = self.target.reuse(self.encoder, context[:, views.within])
+            if same is not None:
+                return same
+        return self.target(views.target)
 
     def encode(self, obs: TensorDict) -> Float[Tensor, "b t n d"]:
         """Latents of normalised observations [B, T, ...]; the last frame is the present."""
         return self.encoder(obs)
 
-    def rollout(self, z: Float[Tensor, "b tc n d"], action: Float[Tensor, "b t a"]) -> Float[Tensor, "b h nt dt"]:
+    def rollout(self, z: Float[Tensor, "b tc n d"], action: Tensor) -> Tensor:
         """Imagined latents of the H steps after the context under given actions.
 
         Args:
             z: context latents from `encode`, [B, Tc, N, D].
-            action: normalised, [B, Tc - 1 + H, A]: first those between context frames, then H more.
+            action: normalised, [B, Tc - 1 + H, A]: first those between context frames, then H more. Or samples of them,
+                [B, S, Tc - 1 + H, A], where the predictor can (`CausalPredictor`, `RecurrentPredictor`).
+
+        Returns:
+            [B, H, N, D], or [B, S, H, N, D].
 
         Raises:
             ValueError: the model has no predictor, or one that was not trained with actions.

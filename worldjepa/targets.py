@@ -104,6 +104,10 @@ class StopGradient(nn.Module):
         """Target latents, detached."""
         return self._online[0](view).detach()
 
+    def reuse(self, encoder: Encoder, latents: Tensor) -> Tensor | None:
+        """Target latents from those that ``encoder`` gave to the same frames; None if it is another encoder."""
+        return latents.detach() if encoder is self._online[0] else None
+
     def update(self, step: int) -> None:
         """Nothing to do: the online encoder is the target."""
 
@@ -118,6 +122,10 @@ class Shared(nn.Module):
     def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
         """Target latents, attached."""
         return self._online[0](view)
+
+    def reuse(self, encoder: Encoder, latents: Tensor) -> Tensor | None:
+        """Target latents from those that ``encoder`` gave to the same frames; None if it is another encoder."""
+        return latents if encoder is self._online[0] else None
 
     def update(self, step: int) -> None:
         """Nothing to do: the online encoder is the target."""

@@ -92,6 +92,9 @@ class Views:
     """[B, Tt]: the observations to predict; "valid" [B, Tt]; "select" [B, Tt, Nt] if only some tokens count."""
     query: TensorDict
     """[B]: "action" [B, T, A], "position" [B, Tt, Nt], "weight" [B, Tt, Nt]: whatever the predictor is told."""
+    within: slice | None = None
+    """Which of the context's frames the target's are, if they are: a target that shares the encoder then takes their
+    latents instead of encoding them again."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class Predictor(Protocol):
     """Predicts target latents from context latents and a query. One that can be told actions also has ``rollout``."""
 
     context_length: int
+    """Tc: frames of context that it reads, or the most that it can."""
 
     def __call__(self, z: Float[Tensor, "b tc nc d"], query: TensorDict) -> Float[Tensor, "b tt nt dt"]: ...
 

@@ -1,5 +1,6 @@
-"""View functions: they split a batch into context, target and query."""
+"""View functions: what is seen, what is predicted, what the predictor is told."""
 
 from worldjepa.views.temporal import FutureViews
+from worldjepa.views.transitions import TransitionViews
 
-__all__ = ["FutureViews"]
+__all__ = ["FutureViews", "TransitionViews"]

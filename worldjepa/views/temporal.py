@@ -48,17 +48,22 @@ class FutureViews:
         valid = batch["valid"]
         if valid.shape[1] < stop:
             raise ValueError(f"the views need windows of {stop} frames, the batch has {valid.shape[1]}: lengthen them")
-        context = _frames(batch, self.context_keys, slice(0, self.history))
+        context = frames(batch, self.context_keys, slice(0, self.history))
         context["time"] = torch.arange(-now, 1, device=valid.device).expand(len(batch), -1)
         steps = slice(now, stop, self.stride)
-        target = _frames(batch, self.target_keys, steps)
+        target = frames(batch, self.target_keys, steps)
         target["time"] = torch.arange(0, self.horizon + 1, self.stride, device=valid.device).expand(len(batch), -1)
         target["valid"] = valid[:, steps]
         query = TensorDict({"action": batch["action"][:, : stop - 1]}, batch_size=batch.batch_size)
         return Views(context, target, query)
 
 
-def _frames(batch: TensorDict, keys: tuple[str, ...], steps: slice) -> TensorDict:
+def frames(batch: TensorDict, keys: tuple[str, ...], steps: slice) -> TensorDict:
+    """The observations ``keys`` of a batch at ``steps``: a view [B, Tv].
+
+    Raises:
+        ValueError: a key is missing or has too few frames.
+    """
     obs = batch["obs"]
     view = TensorDict({}, batch_size=[len(batch), len(range(steps.stop)[steps])])
     for key in keys:

@@ -1,0 +1,122 @@
+"""One frame, one set of latents: cameras and state of a step, seen apart from all other steps (world models).
+
+Unlike `FusedEncoder` it adds no code of the step's time: a latent that will be compared with an imagined one must be a
+function of its observation alone.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from worldjepa.blocks import projector
+from worldjepa.encoders.mlp import StateEncoder, module_name
+from worldjepa.types import nested
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class FrameEncoder(nn.Module):
+    """Latents [B, T, N, D] of frames.
+
+    ``tokens="one"``: every camera's map is flattened (a vector is taken as it is), joined with the state's features and
+    projected to one token. ``tokens="map"``: every cell of a camera's map is a token, the state's features stand beside
+    the image's in each of them, as DINO-WM joins proprioception (arXiv 2411.04983).
+
+    Args:
+        state: encoder of the state keys, or None.
+        trunks: by image key: [M, C, h, w] pixels -> [M, channels, h', w'] or [M, channels].
+        shapes: by image key: (rows, columns, channels).
+        dim: width D of a token; with ``tokens="map"`` it must be the trunk's channels plus the state's width, unless
+            ``project`` is set.
+        tokens: see above.
+        project: hidden width of a perceptron with batch norm that makes the token (LeWorldModel's projector), 0 for a
+            linear map, None for none.
+        pixels: "unit" maps bytes to [0, 1]; "imagenet" standardises them as ImageNet's.
+
+    Raises:
+        ValueError: nothing to encode, cameras whose maps differ, widths that do not fit.
+    """
+
+    def __init__(
+        self,
+        state: StateEncoder | None,
+        trunks: Mapping[str, nn.Module],
+        shapes: Mapping[str, tuple[int, ...]],
+        *,
+        dim: int,
+        tokens: Literal["one", "map"] = "one",
+        project: int | None = 0,
+        pixels: Literal["unit", "imagenet"] = "unit",
+    ):
+        super().__init__()
+        if state is None and not trunks:
+            raise ValueError("encode at least one observation: name state keys or image keys")
+        if tokens not in ("one", "map") or pixels not in ("unit", "imagenet"):
+            raise ValueError(f'tokens must be "one" or "map", pixels "unit" or "imagenet"; got {tokens!r}, {pixels!r}')
+        self.dim, self.tokens, self.image_keys = dim, tokens, tuple(trunks)
+        self.shapes = {key: tuple(shapes[key]) for key in trunks}
+        self.state = state
+        self.trunks = nn.ModuleDict({module_name(key): trunk for key, trunk in trunks.items()})
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if pixels == "imagenet" else ((0.0,), (1.0,))
+        self.register_buffer("pixel_mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
+        cells, width = self._measure()
+        self.num_tokens = 1 if tokens == "one" else cells
+        self.project: nn.Module = nn.Identity()
+        if project is not None:
+            self.project = projector(width, project, dim) if project else nn.Linear(width, dim)
+        elif width != dim:
+            raise ValueError(f"without a projection the latents are {width} wide: set dim to that, got {dim}")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Observation keys that are read."""
+        return (*(self.state.keys if self.state is not None else ()), *self.image_keys)
+
+    def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
+        """Latents of a view [B, T]: state keys as normalised floats [B, T, ...], images as uint8 [B, T, h, w, c]."""
+        b, t = view.batch_size[:2]
+        parts = [self._camera(key, view) for key in self.image_keys]
+        if self.tokens == "one":
+            parts = [part.flatten(1)[:, None] for part in parts]
+        if self.state is not None:
+            state = self.state(view).flatten(0, 1)
+            parts.append(state.expand(-1, parts[0].shape[1], -1) if parts else state)
+        return self.project(torch.cat(parts, dim=-1)).unflatten(0, (b, t))
+
+    def _camera(self, key: str, view: TensorDict) -> Float[Tensor, "m n c"]:
+        """Features of one camera's frames, a token for each cell of the map."""
+        image = view.get(nested(key), None)
+        if image is None:
+            raise ValueError(f"observation {key!r} is missing; the view has {sorted(map(str, view.keys(True, True)))}")
+        if image.dtype != torch.uint8 or tuple(image.shape[2:]) != self.shapes[key]:
+            got = f"{image.dtype} {tuple(image.shape[2:])}"
+            raise ValueError(f"expected uint8 images of shape {self.shapes[key]} (rows, columns, channels), got {got}")
+        return self._features(key, image.flatten(0, 1).permute(0, 3, 1, 2))
+
+    def _features(self, key: str, pixels: Tensor) -> Float[Tensor, "m n c"]:
+        pixels = pixels.to(self.pixel_mean.dtype).div(255.0)
+        found = self.trunks[module_name(key)]((pixels - self.pixel_mean) / self.pixel_std)
+        return found.flatten(2).transpose(1, 2) if found.ndim == 4 else found[:, None]
+
+    def _measure(self) -> tuple[int, int]:
+        """Tokens of a frame, and the width of what is projected."""
+        sizes = []
+        for key in self.image_keys:
+            trunk = self.trunks[module_name(key)]
+            was_training = trunk.training
+            rows, columns, channels = self.shapes[key]
+            with torch.no_grad():
+                trunk.eval()
+                sizes.append(self._features(key, torch.zeros(1, channels, rows, columns)).shape[1:])
+            trunk.train(was_training)
+        state = self.state.dim if self.state is not None else 0
+        if self.tokens == "one":
+            return 1, sum(n * c for n, c in sizes) + state
+        if not sizes or len({n for n, _ in sizes}) != 1:
+            raise ValueError(f"tokens of a map need cameras whose maps have equally many cells, got {sizes}")
+        return sizes[0][0], sum(c for _, c in sizes) + state
