@@ -110,7 +110,7 @@ class WindowSampler:
         self.image_frames = history if image_frames is None else image_frames
         if not 0 <= self.image_frames <= history + horizon:
             raise ValueError(f"image_frames must be in 0..{history + horizon} (the window), got {image_frames}")
-        self._arrays = self._choose_arrays(_choose_keys(store, keys))
+        self._arrays = self._choose_arrays(choose_keys(store, keys))
         self._index_episodes(
             _episode_numbers(store, episodes), _episode_numbers(store, unlabelled), pad_front, pad_back
         )
@@ -277,7 +277,12 @@ class WindowSampler:
             ufunc.reduce(steps.reshape(*out.shape, self.stride), axis=2, out=out)
 
 
-def _choose_keys(store: Store, keys: Sequence[str] | None) -> list[str]:
+def choose_keys(store: Store, keys: Sequence[str] | None) -> list[str]:
+    """``keys``, or all observation keys of the data for None.
+
+    Raises:
+        ValueError: an unknown key.
+    """
     known = list(store.spec.obs)
     chosen = known if keys is None else list(keys)
     for key in chosen:
