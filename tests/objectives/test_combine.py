@@ -6,6 +6,7 @@ from tensordict import TensorDict
 from torch import nn
 
 from worldjepa.objectives import Sum
+from worldjepa.objectives.combine import prefixed
 from worldjepa.types import Prediction
 
 NOTHING = (Prediction(torch.zeros(1, 1, 1, 1), None, None, None), TensorDict({}, batch_size=[1]))
@@ -46,6 +47,17 @@ def test_terms_are_found_by_type() -> None:
     assert objective.term(OtherTerm) is term
     with pytest.raises(ValueError, match="no Linear term; it has"):
         objective.term(nn.Linear)
+
+
+def test_names_tell_two_terms_of_one_kind_apart() -> None:
+    mean, time = Term(a=1.0), Term(**prefixed("time", {"a": 2.0}))
+    mean.name, time.name = "", "time"
+    objective = Sum((1.0, mean), ({"time_a": 3.0}, time))
+    assert objective(*NOTHING) == {"a": 1.0, "time_a": 2.0, "loss": 7.0}
+    assert objective.term(Term, "time") is time
+    assert objective.term(Term, "") is mean
+    with pytest.raises(ValueError, match="no Term term named 'space'"):
+        objective.term(Term, "space")
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,89 @@ def test_the_term_reads_the_latents_it_names(of) -> None:
     torch.testing.assert_close(losses, {"variance": std_loss, "covariance": cov_loss})
 
 
+def pldm(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """vladisai/PLDM pldm/objectives/vicreg.py: std_loss and cov_loss (adjust_cov) of groups [G, R, D]."""
+    x = x - x.mean(dim=1, keepdim=True)
+    std_loss = torch.mean(F.relu(1 - torch.sqrt(x.var(dim=1) + 0.0001)), dim=-1)
+    cov = torch.einsum("bki,bkj->bij", x, x) / (x.shape[1] - 1)
+    diagonals = torch.einsum("bii->bi", cov).pow(2).sum(dim=-1)
+    cov_loss = (cov.pow(2).sum(dim=[-1, -2]) - diagonals).div(x.shape[-1]) / (x.shape[-1] - 1)
+    return std_loss.mean(), cov_loss.mean()
+
+
+def stds(*rows: torch.Tensor) -> torch.Tensor:
+    return torch.stack([pldm(group[None])[0] for group in rows]).mean()
+
+
+def test_grouped_over_the_batch_and_over_time_it_is_pldm() -> None:
+    """PLDM: variance and covariance of frame 0 over the batch; of the other frames over time, tokens flattened."""
+    z = 0.4 * torch.randn(6, 5, 2, 3)
+    encodings = z.flatten(2).transpose(0, 1)  # theirs: [T, B, D]
+    across_batch = VarianceCovariance(by="step", tokens="features", per="pair", frames=(0, 1))
+    across_time = VarianceCovariance(by="sequence", tokens="features", per="pair", frames=(1, None), name="time")
+    std_loss, cov_loss = pldm(encodings[:1])
+    std_loss_t, cov_loss_t = pldm(encodings[1:].permute(1, 0, 2))
+    prediction = Prediction(z, None, None, None)
+    found = across_batch(prediction, NO_BATCH) | across_time(prediction, NO_BATCH)
+    torch.testing.assert_close(found["variance"], std_loss)
+    torch.testing.assert_close(found["covariance"], cov_loss)
+    torch.testing.assert_close(found["time_variance"], std_loss_t)
+    torch.testing.assert_close(found["time_covariance"], cov_loss_t)
+
+
+def test_tokens_are_vectors_of_their_own_unless_they_are_features() -> None:
+    z = 0.4 * torch.randn(6, 5, 2, 3)
+    prediction = Prediction(z, None, None, None)
+    found = {by: VarianceCovariance(by=by, parts=("variance",))(prediction, NO_BATCH) for by in ("step", "sequence")}
+    torch.testing.assert_close(found["step"]["variance"], pldm(z.transpose(0, 1).flatten(1, 2))[0])
+    torch.testing.assert_close(found["sequence"]["variance"], pldm(z.transpose(1, 2).flatten(0, 1))[0])
+    assert set(found["step"]) == {"variance"}
+
+
+def test_groups_count_their_own_valid_rows() -> None:
+    z = 0.4 * torch.randn(4, 3, 1, 5)
+    valid = torch.tensor([[True, True, True], [True, True, False], [True, False, False], [True, True, False]])
+    prediction, batch = Prediction(z, None, None, None), TensorDict({"valid": valid}, batch_size=[4])
+    rows = {
+        "all": [z[valid][:, 0]],
+        "step": [z[:, 0, 0], z[[0, 1, 3], 1, 0]],  # one row has no variance
+        "sequence": [z[0, :, 0], z[1, :2, 0], z[3, :2, 0]],
+    }
+    for by, groups in rows.items():
+        found = VarianceCovariance(by=by, per="pair")(prediction, batch)  # pyright: ignore[reportArgumentType]
+        torch.testing.assert_close(found["variance"], stds(*groups))
+        expected = torch.stack([pldm(group[None])[1] for group in groups]).mean()
+        torch.testing.assert_close(found["covariance"], expected)
+
+
+@pytest.mark.parametrize("by", ["all", "step", "sequence"])
+@pytest.mark.parametrize("of", ["context", "predicted", "target"])
+@pytest.mark.parametrize("junk", [torch.nan, torch.inf, -1e38])
+def test_padding_may_hold_anything(by, of, junk) -> None:
+    keep = torch.ones(4, 3, 2, dtype=torch.bool)
+    keep[1, 1:], keep[3, :2] = False, False
+    batch = TensorDict({"valid": keep[..., 0]}, batch_size=[4])
+    results = []
+    for filler in (0.5, junk):
+        drawn = torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(0))
+        z = (0.3 * drawn).masked_fill(~keep[..., None], filler).requires_grad_()
+        other = None if of == "context" else z
+        prediction = Prediction(z if of == "context" else torch.zeros(4, 3, 1, 5), other, other, keep.float())
+        losses = VarianceCovariance(of, by=by)(prediction, batch)
+        (losses["variance"] + losses["covariance"]).backward()
+        results.append((losses["variance"].detach(), losses["covariance"].detach(), z.grad))
+    for same, junky in zip(*results):
+        assert torch.equal(same, junky)
+    assert not results[1][2][~keep].any()
+    assert results[1][2][keep].any()
+
+
+def test_only_padding_costs_nothing() -> None:
+    batch = TensorDict({"valid": torch.zeros(4, 3, dtype=torch.bool)}, batch_size=[4])
+    losses = VarianceCovariance()(Prediction(torch.randn(4, 3, 1, 5), None, None, None), batch)
+    assert losses == {"variance": 0.0, "covariance": 0.0}
+
+
 def test_half_precision_does_not_reach_the_sums() -> None:
     rows = torch.randn(3000, 8)
     expected = covariance_penalty(rows)
@@ -92,8 +175,12 @@ def test_half_precision_does_not_reach_the_sums() -> None:
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
-    with pytest.raises(ValueError, match="context"):
-        VarianceCovariance("target")
+    with pytest.raises(ValueError, match="of must be one of"):
+        VarianceCovariance("latents")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="by must be one of"):
+        VarianceCovariance(by="time")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="parts must name"):
+        VarianceCovariance(parts=())
     with pytest.raises(ValueError, match="at least 2"):
         VarianceCovariance()(Prediction(torch.zeros(1, 1, 1, 4), None, None, None), NO_BATCH)
     with pytest.raises(ValueError, match="predictor"):

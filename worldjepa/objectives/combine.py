@@ -10,8 +10,13 @@ from worldjepa.types import Prediction
 Term = TypeVar("Term", bound=nn.Module)
 
 
+def prefixed(name: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``losses`` under "<name>_<scalar>", or as they are where ``name`` is empty."""
+    return {f"{name}_{key}": value for key, value in losses.items()} if name else losses
+
+
 class Sum(nn.Module):
-    """Adds weighted terms.
+    """Adds weighted terms. Two terms of one kind need a ``name`` of their own, which prefixes their scalars.
 
     Args:
         terms: (weight, term) pairs; a term returns named, unweighted scalars, which are all multiplied by its weight.
@@ -35,7 +40,9 @@ class Sum(nn.Module):
         for weight, term in zip(self.weights, self.terms):
             for name, value in term(prediction, batch).items():
                 if name in losses or name == "loss":
-                    raise ValueError(f"two objective terms return {name!r}; give one of them another name")
+                    raise ValueError(
+                        f"two objective terms return {name!r}: give one of them a name of its own (name=...)"
+                    )
                 losses[name] = value
                 weighted.append(value * self._weight(weight, name))
         losses["loss"] = sum(weighted[1:], start=weighted[0])
@@ -49,14 +56,15 @@ class Sum(nn.Module):
             raise ValueError(f"no weight for the scalar {name!r}; weights are given for {sorted(weight)}")
         return weight[name]
 
-    def term(self, kind: type[Term]) -> Term:
-        """The term of type ``kind``.
+    def term(self, kind: type[Term], name: str | None = None) -> Term:
+        """The first term of type ``kind``, and of that ``name`` if one is given.
 
         Raises:
             ValueError: there is none.
         """
         for term in self.terms:
-            if isinstance(term, kind):
+            if isinstance(term, kind) and name in (None, getattr(term, "name", "")):
                 return term
         names = [type(term).__name__ for term in self.terms]
-        raise ValueError(f"this objective has no {kind.__name__} term; it has {names}")
+        called = "" if name is None else f" named {name!r}"
+        raise ValueError(f"this objective has no {kind.__name__} term{called}; it has {names}")

@@ -42,6 +42,27 @@ class _GatherRows(torch.autograd.Function):
         return grad_outputs[0][start : start + ctx.num_rows] * num_processes()
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum over processes whose backward hands each process the gradient of its own summand."""
+
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:
+        return global_sum(value)
+
+    @staticmethod
+    def backward(ctx, *grad_outputs: Tensor) -> Tensor:
+        return grad_outputs[0] * num_processes()  # as in _GatherRows
+
+
+def sum_over_processes(value: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Sum of ``value`` over processes; gradients flow to the own summand.
+
+    For a loss that is a function of such sums alone, the same on all processes: its gradients averaged over processes
+    are those of one process that holds all rows. The summand itself must not depend on such a sum.
+    """
+    return value if num_processes() == 1 else _SumOverProcesses.apply(value)  # pyright: ignore[reportReturnType]
+
+
 def gather_rows(rows: Float[Tensor, "n ..."]) -> Float[Tensor, "m ..."]:
     """Rows of all processes, in rank order; gradients flow to the own rows. Each process brings equally many."""
     return rows if num_processes() == 1 else _GatherRows.apply(rows)  # pyright: ignore[reportReturnType]
