@@ -1,6 +1,7 @@
 """Gymnasium environments on MuJoCo with scripted experts, and adapters to the simulators users have.
 
-Importing this package registers the environments and imports no simulator. Own: worldjepa/Push-v0, worldjepa/Reach-v0.
+Importing this package registers the environments and imports no simulator. Own: worldjepa/Push-v0, worldjepa/Reach-v0,
+and worldjepa/TwoRooms-v0, which needs no simulator.
 Adapters: worldjepa/PushT-v0 (gym-pusht), worldjepa/MetaWorld-<task>-v0, worldjepa/Fetch<Task>-v0
 (gymnasium-robotics), `make_from_env_args` (robosuite and Gymnasium through robomimic's ``env_args``).
 
@@ -52,10 +53,11 @@ METAWORLD_TASKS = tuple(
 """The tasks of Meta-World 3."""
 
 
-def _register(name: str, entry_point: str, max_episode_steps: int, **kwargs: Any) -> None:
+def _register(name: str, entry_point: str, max_episode_steps: int, vector: str | None = None, **kwargs: Any) -> None:
     register(
         f"worldjepa/{name}-v0",
         f"worldjepa_envs.{entry_point}",
+        vector_entry_point=vector and f"worldjepa_envs.{vector}",
         max_episode_steps=max_episode_steps,
         disable_env_checker=True,  # the tests check; at run time it would check each episode's first step anew
         kwargs=kwargs,
@@ -64,6 +66,7 @@ def _register(name: str, entry_point: str, max_episode_steps: int, **kwargs: Any
 
 _register("Push", "push:PushEnv", 150)
 _register("Reach", "reach:ReachEnv", 100)
+_register("TwoRooms", "two_rooms:TwoRoomsEnv", 100, vector="two_rooms_vector:TwoRoomsVectorEnv")
 _register("PushT", "pusht:PushTEnv", 300)
 for _task in METAWORLD_TASKS:
     _register(f"MetaWorld-{_task}", "metaworld:make_metaworld", 200, task=_task)

@@ -71,7 +71,7 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
     """The scripted expert of an environment.
 
     Args:
-        env_id: "worldjepa/Push-v0", "worldjepa/Reach-v0" or "worldjepa/MetaWorld-<task>-v0".
+        env_id: "worldjepa/Push-v0", "worldjepa/Reach-v0", "worldjepa/TwoRooms-v0" or "worldjepa/MetaWorld-<task>-v0".
         noise: standard deviation of recorded action noise, as a part of half the action's range.
         seed: of the noise.
 
@@ -89,12 +89,16 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
         from worldjepa_envs.reach_expert import reach_action
 
         return Expert(reach_action, noise=noise, seed=seed)
+    if env_id == "worldjepa/TwoRooms-v0":
+        from worldjepa_envs.two_rooms_expert import rooms_action
+
+        return Expert(rooms_action, noise=noise, seed=seed)
     from worldjepa_envs.metaworld import metaworld_expert, task_of
 
     task = task_of(env_id)
     if task is not None:
         return metaworld_expert(task, noise=noise, seed=seed)
     raise ValueError(
-        f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/Reach-v0 and "
-        "worldjepa/MetaWorld-<task>-v0"
+        f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/Reach-v0, "
+        "worldjepa/TwoRooms-v0 and worldjepa/MetaWorld-<task>-v0"
     )
