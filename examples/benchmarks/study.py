@@ -121,10 +121,7 @@ def _windows(
         episodes=episodes,
         unlabelled=() if labelled else episodes,
         batch_size=batch_size,
-        history=window.history,
-        horizon=window.horizon,
-        image_frames=window.image_frames,
-        keys=window.keys,
+        **window.options(),
         seed=seed,
     ).batch
 

@@ -18,8 +18,8 @@ def test_configurations_survive_json(name, preset) -> None:
     assert config_from_json(name, json.loads(json.dumps(config_to_json(config)))) == config
 
 
-@pytest.mark.parametrize(("name", "preset"), [row for row in PRESETS if row[1] == "small"])
-def test_small_presets_build_for_any_states(name, preset) -> None:
+@pytest.mark.parametrize(("name", "preset"), [row for row in PRESETS if row[1] == "small" and row[0] != "ac_jepa"])
+def test_small_policies_build_for_any_states(name, preset) -> None:
     config = RECIPES[name].presets[preset]()
     model, objective = RECIPES[name].build(config, SPEC)
     assert (model.predictor is not None) == (name == "act_jepa")

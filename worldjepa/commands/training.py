@@ -125,10 +125,7 @@ def make_sampler(store: Store, episodes: dict[str, np.ndarray], window: Window, 
         episodes=np.concatenate([episodes["train"], episodes["unlabelled"]]),
         unlabelled=episodes["unlabelled"],
         batch_size=options.fit.batch_size,
-        history=window.history,
-        horizon=window.horizon,
-        image_frames=window.image_frames,
-        keys=window.keys,
+        **window.options(),
         seed=options.episodes.seed,
     )
 
@@ -146,10 +143,7 @@ def validation(
         store,
         episodes=episodes,
         batch_size=batch_size,
-        history=window.history,
-        horizon=window.horizon,
-        image_frames=window.image_frames,
-        keys=window.keys,
+        **window.options(),
     )
     count = min(len(sampler), MAX_VALID_WINDOWS)
     anchors = np.linspace(0, len(sampler) - 1, count).round().astype(np.int64)

@@ -62,6 +62,8 @@ class FrameEncoder(nn.Module):
         self.state = state
         self.trunks = nn.ModuleDict({module_name(key): trunk for key, trunk in trunks.items()})
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if pixels == "imagenet" else ((0.0,), (1.0,))
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
         self.register_buffer("pixel_mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
         cells, width = self._measure()

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -9,16 +10,18 @@ from worldjepa.blocks import EncoderBlock, sincos_2d
 
 
 class ViT(nn.Module):
-    """Patches, 2-D sine-cosine positions, pre-norm blocks; returns the grid as a feature map.
+    """Patches, positions, pre-norm blocks; returns the grid as a feature map, or the class token.
 
     Args:
         shape: (rows, columns, channels) of the images.
         patch: side of a patch in pixels; must divide rows and columns.
         channels: width of the transformer.
         num_layers, num_heads, dropout: of the blocks; the feed-forward width is 4 x ``channels``.
+        readout: "map", with sine-cosine positions; or "class": a class token and learned positions, as the first ViT
+            and LeWorldModel's encoder have.
 
     Raises:
-        ValueError: ``patch`` does not divide the image.
+        ValueError: ``patch`` does not divide the image, or ``readout`` is unknown.
     """
 
     def __init__(
@@ -31,23 +34,35 @@ class ViT(nn.Module):
         num_heads: int = 3,
         dropout: float = 0.0,
         norm: Literal["pre", "post"] = "pre",
+        readout: Literal["map", "class"] = "map",
     ):
         super().__init__()
+        if readout not in ("map", "class"):
+            raise ValueError(f'readout must be "map" or "class", got {readout!r}')
         rows, columns = shape[:2]
         if rows % patch or columns % patch:
             raise ValueError(f"patches of {patch} pixels do not tile an image of {rows} x {columns}")
         self.channels = channels
         self.grid = (rows // patch, columns // patch)
         self.embed = nn.Conv2d(shape[2], channels, patch, patch)
-        self.register_buffer("position", sincos_2d(*self.grid, channels), persistent=False)
+        self.token: nn.Parameter | None = None
+        if readout == "class":
+            self.token = nn.Parameter(0.02 * torch.randn(channels))
+            self.position = nn.Parameter(0.02 * torch.randn(1 + self.grid[0] * self.grid[1], channels))
+        else:
+            self.register_buffer("position", sincos_2d(*self.grid, channels), persistent=False)
         self.blocks = nn.ModuleList(
             EncoderBlock(channels, num_heads, 4 * channels, dropout=dropout, norm=norm) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d r s"]:
-        """Images in [0, 1] to [B, channels, rows / patch, columns / patch]."""
-        tokens = self.embed(x).flatten(2).transpose(1, 2) + self.position
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
+        """Images in [0, 1] to [B, channels, rows / patch, columns / patch], or to the class token [B, channels]."""
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        if self.token is not None:
+            tokens = torch.cat([self.token.expand(len(tokens), 1, -1), tokens], dim=1)
+        tokens = tokens + self.position
         for block in self.blocks:
             tokens = block(tokens)
-        return self.norm(tokens).transpose(1, 2).unflatten(2, self.grid)
+        tokens = self.norm(tokens)
+        return tokens[:, 0] if self.token is not None else tokens.transpose(1, 2).unflatten(2, self.grid)

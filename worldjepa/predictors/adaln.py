@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-KeysValues = tuple[Float[Tensor, "b r p k"], Float[Tensor, "b r p k"]]
+KeysValues = tuple[Float[Tensor, "b r _ k"], Float[Tensor, "b r _ k"]]
 
 
 class CachedAttention(nn.Module):

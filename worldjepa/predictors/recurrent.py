@@ -59,6 +59,6 @@ class RecurrentPredictor(nn.Module):
 
     def _run(self, z: Tensor, told: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Predictions after each frame of ``z`` [M, T, N, D], and the state after the last."""
-        x, state = self.gru(torch.cat([self.project(z.flatten(2)), told], dim=-1), state)
+        x, after = self.gru(torch.cat([self.project(z.flatten(2)), told], dim=-1), state)
         change = self.last(self.out(x)).unflatten(-1, (self.num_tokens, self.dim))
-        return (z + change if self.residual else change), state
+        return (z + change if self.residual else change), after

@@ -1,11 +1,12 @@
 """One file per published system; `RECIPES` names them."""
 
-from worldjepa.recipes import act_jepa, bc
+from worldjepa.recipes import ac_jepa, act_jepa, bc
 from worldjepa.recipes.pretrained import from_pretrained, push_to_hub, save_pretrained
 from worldjepa.recipes.table import RECIPES, fit_statistics, make_learner, recipe
 
 __all__ = [
     "RECIPES",
+    "ac_jepa",
     "act_jepa",
     "bc",
     "fit_statistics",

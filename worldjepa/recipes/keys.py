@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from worldjepa.types import DataSpec
 
@@ -18,6 +19,15 @@ class Window:
     """Frames for which images are loaded, from the first on."""
     keys: tuple[str, ...]
     """Observation keys to load."""
+    stride: int = 1
+    """Control steps from one frame to the next; an action is a block of so many."""
+    pad: bool = True
+    """Whether windows may reach over the ends of an episode."""
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `WindowSampler`."""
+        names = ("history", "horizon", "stride", "image_frames", "keys")
+        return {**{name: getattr(self, name) for name in names}, "pad_front": self.pad, "pad_back": self.pad}
 
 
 def resolve_states(wanted: tuple[str, ...], spec: DataSpec) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -37,7 +38,12 @@ def save_pretrained(learner: Learner, folder: str | Path) -> Path:
 
 
 def from_pretrained(
-    source: str | Path, *, recipe: str | None = None, revision: str | None = None, local_files_only: bool = False
+    source: str | Path,
+    *,
+    recipe: str | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    **parts: Any,
 ) -> Learner:
     """A learner in eval mode, from a folder or from a model repository of the Hugging Face hub.
 
@@ -46,6 +52,7 @@ def from_pretrained(
             ``pretrained_model``, its last checkpoint). A name "user/model" that is no folder is fetched from the hub.
         recipe: the recipe the caller expects, or None for any.
         revision, local_files_only: of the hub.
+        parts: what a configuration cannot hold, see `make_learner`; its weights are those of the checkpoint.
 
     Raises:
         ValueError: no checkpoint there, one of another recipe, weights that do not fit, statistics missing.
@@ -61,7 +68,7 @@ def from_pretrained(
         raise ValueError(f"{folder} has format {form!r}, this version of worldjepa reads format {FORMAT}")
     if recipe is not None and name != recipe:
         raise ValueError(f"{folder} holds a model of recipe {name!r}, expected {recipe!r}")
-    learner = make_learner(name, config_from_json(name, values), spec, statistics=None)
+    learner = make_learner(name, config_from_json(name, values), spec, statistics=None, **parts)
     try:
         state = load_file(folder / "model.safetensors")
     except SafetensorError as error:

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 from numpy import ndarray
 
 from worldjepa.data.statistics import Statistics
@@ -13,7 +15,7 @@ from worldjepa.jepa import JEPA
 from worldjepa.learner import Learner, Origin
 from worldjepa.normalize import HasStatistics, Normalizer
 from worldjepa.objectives import Sum
-from worldjepa.recipes import act_jepa, bc
+from worldjepa.recipes import ac_jepa, act_jepa, bc
 from worldjepa.recipes.keys import Window, check_relative, resolve_states
 from worldjepa.types import DataSpec
 
@@ -24,7 +26,8 @@ class Recipe:
 
     config: type
     presets: Mapping[str, Callable[[], Any]]
-    build: Callable[[Any, DataSpec], tuple[JEPA, Sum]]
+    build: Callable[..., tuple[JEPA, Sum]]
+    """(config, spec, **parts that a configuration cannot hold) -> model and objective."""
     window: Callable[[Any, DataSpec], Window]
 
 
@@ -43,6 +46,18 @@ RECIPES: dict[str, Recipe] = {
         act_jepa.window,
     ),
     "bc": Recipe(bc.Config, {"small": bc.Config}, bc.build, bc.window),
+    "ac_jepa": Recipe(
+        ac_jepa.Config,
+        {
+            "small": ac_jepa.small,
+            "states": ac_jepa.states,
+            "lewm": ac_jepa.lewm,
+            "pldm": ac_jepa.pldm,
+            "dino_wm": ac_jepa.dino_wm,
+        },
+        ac_jepa.build,
+        ac_jepa.window,
+    ),
 }
 
 
@@ -82,13 +97,15 @@ def fit_statistics(config: Any, store: Store, episodes: Sequence[int] | ndarray)
     Where actions are counted from an observation, those of the action are of the offsets in all chunks.
     """
     found = store.statistics(episodes)
-    if config.relative_to is not None:
+    if getattr(config, "relative_to", None) is not None:
         check_relative(config.relative_to, resolve_states(config.state_keys, store.spec), store.spec)
         found["action"] = store.offset_statistics(config.relative_to, config.chunk, episodes)
     return found
 
 
-def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str, HasStatistics] | None) -> Learner:
+def make_learner(
+    name: str, config: Any, spec: DataSpec, statistics: Mapping[str, HasStatistics] | None, **parts: Any
+) -> Learner:
     """A fresh learner with the statistics of its training episodes inside.
 
     Args:
@@ -97,6 +114,7 @@ def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str
         spec: of the data.
         statistics: by observation key and "action", of the training episodes. None: they are loaded afterwards (a
             checkpoint's); until then everything is NaN.
+        parts: what a configuration cannot hold, for recipes that take it: ``features``, a frozen encoder.
 
     Raises:
         ValueError: statistics of a needed key are missing.
@@ -108,10 +126,10 @@ def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str
         )
     window = part.window(config, spec)
     keys = [k for k in window.keys if spec.obs[k].kind == "state"]
-    model, objective = part.build(config, spec)
-    frame = {"relative_to": config.relative_to, "now": window.history - 1}
+    model, objective = part.build(config, spec, **parts)
+    frame = {"relative_to": getattr(config, "relative_to", None), "now": window.history - 1}
     if statistics is None:
-        shapes = {**{k: spec.obs[k].shape for k in keys}, "action": (spec.action_dim,)}
+        shapes = {**{k: spec.obs[k].shape for k in keys}, "action": (spec.action_dim * window.stride,)}
         normalizer = Normalizer.empty(shapes, **frame)
     else:
         missing = [k for k in [*keys, "action"] if k not in statistics]
@@ -119,6 +137,14 @@ def make_learner(name: str, config: Any, spec: DataSpec, statistics: Mapping[str
             raise ValueError(
                 f"normalisation statistics of {missing} are missing; there are some for {sorted(statistics)}"
             )
-        wanted = {k: statistics[k] for k in [*keys, "action"]}
+        wanted = {**{k: statistics[k] for k in keys}, "action": _of_blocks(statistics["action"], window.stride)}
         normalizer = Normalizer(wanted, mode=config.normalization, **frame)
     return Learner(normalizer, model, objective, Origin(name, config, spec))
+
+
+def _of_blocks(action: HasStatistics, stride: int) -> HasStatistics:
+    """Statistics of blocks of ``stride`` actions side by side."""
+    if stride == 1:
+        return action
+    parts = {name: np.tile(getattr(action, name), stride) for name in ("mean", "std", "min", "max")}
+    return cast(HasStatistics, SimpleNamespace(**parts))
