@@ -65,6 +65,9 @@ def _register(name: str, entry_point: str, max_episode_steps: int, vector: str |
 
 
 _register("Push", "push:PushEnv", 150)
+_NEAR = {"start_distance": (0.08, 0.16), "start_beside": 0.03, "start_turn": 0.3, "finger_turn": 1.0}
+_VIEW = {"workspace": 0.34, "centre": (0.1, 0.0), "show_goal": False}
+_register("PushNear", "push:PushEnv", 60, **_NEAR, **_VIEW)
 _register("Reach", "reach:ReachEnv", 100)
 _register("TwoRooms", "two_rooms:TwoRoomsEnv", 100, vector="two_rooms_vector:TwoRoomsVectorEnv")
 _register("PushT", "pusht:PushTEnv", 300)

@@ -71,7 +71,8 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
     """The scripted expert of an environment.
 
     Args:
-        env_id: "worldjepa/Push-v0", "worldjepa/Reach-v0", "worldjepa/TwoRooms-v0" or "worldjepa/MetaWorld-<task>-v0".
+        env_id: "worldjepa/Push-v0", "worldjepa/PushNear-v0", "worldjepa/Reach-v0", "worldjepa/TwoRooms-v0" or
+            "worldjepa/MetaWorld-<task>-v0".
         noise: standard deviation of recorded action noise, as a part of half the action's range.
         seed: of the noise.
 
@@ -81,7 +82,7 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
     Raises:
         ValueError: no expert for ``env_id``; names those that exist.
     """
-    if env_id == "worldjepa/Push-v0":
+    if env_id in ("worldjepa/Push-v0", "worldjepa/PushNear-v0"):
         from worldjepa_envs.push_expert import push_action
 
         return Expert(push_action, noise=noise, seed=seed)
@@ -99,6 +100,6 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
     if task is not None:
         return metaworld_expert(task, noise=noise, seed=seed)
     raise ValueError(
-        f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/Reach-v0, "
-        "worldjepa/TwoRooms-v0 and worldjepa/MetaWorld-<task>-v0"
+        f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/PushNear-v0, "
+        "worldjepa/Reach-v0, worldjepa/TwoRooms-v0 and worldjepa/MetaWorld-<task>-v0"
     )

@@ -87,13 +87,21 @@ class PushEnv(Simulation):
     Observation: "pusher" [2] position (m); "block" and "goal" [4] position (m), cosine and sine of the angle;
     "image" [image_size, image_size, 3] uint8.
     Start: the block lies 0.34 to 0.5 m before the goal, up to 0.12 m beside its axis and turned by up to 0.6 rad; the
-    finger is 0.16 to 0.24 m from the block, behind or beside it.
+    finger is 0.16 to 0.24 m from the block, behind or beside it. worldjepa/PushNear-v0 starts nearer and does not
+    mark the goal in the image: made for goal observations.
     ``reset(options={"state": [pusher x, y, block x, y, angle]})`` starts from that state.
 
     Args:
         random_goal: turn the goal (and the start with it) by up to 0.4 rad and shift it by up to 0.05 m in each
             episode; else it is `GOAL`.
-        obs_type, image_size, render_mode, render_size, terminate_on_success: see `Simulation`.
+        start_distance: nearest and farthest that the block lies before the goal (m).
+        start_beside: farthest that it lies beside the goal's axis (m).
+        start_turn: most that it is turned against the goal (rad).
+        finger_turn: most that the finger is off the block's rear (rad).
+        workspace: the finger's centre stays within +-workspace m of ``centre`` on each axis, and the camera shows that.
+        centre: x, y (m) of its middle.
+        obs_type, image_size, render_mode, render_size, terminate_on_success, goal_obs, show_goal: see `Simulation`. In
+            the goal observation the block lies at the goal and the finger at its back.
     """
 
     score_name, path_key = "progress", "pusher"
@@ -107,7 +115,33 @@ class PushEnv(Simulation):
         render_size: int = 384,
         random_goal: bool = True,
         terminate_on_success: bool = True,
+        goal_obs: bool = False,
+        show_goal: bool = True,
+        start_distance: tuple[float, float] = (0.34, 0.5),
+        start_beside: float = 0.12,
+        start_turn: float = 0.6,
+        finger_turn: float = 1.75,
+        workspace: float = REACH,
+        centre: tuple[float, float] = (0.0, 0.0),
     ) -> None:
+        if not POSITION_TOLERANCE < start_distance[0] <= start_distance[1] <= 0.5:
+            raise ValueError(
+                f"start_distance must be (nearest, farthest) in ({POSITION_TOLERANCE}, 0.5] m, got {start_distance}"
+            )
+        most = {
+            "start_beside": (start_beside, 0.12),
+            "start_turn": (start_turn, 3.2),
+            "finger_turn": (finger_turn, 3.2),
+        }
+        for name, (value, largest) in most.items():
+            if not 0.0 <= value <= largest:
+                raise ValueError(f"{name} must be in [0, {largest}], not {value}")
+        self._start = np.array([start_distance[0], -start_beside, -start_turn])
+        self._start_end = np.array([start_distance[1], start_beside, start_turn])
+        self._finger_turn = finger_turn
+        if not 0.2 <= workspace <= REACH or np.abs(centre).max() + workspace > REACH:
+            raise ValueError(f"workspace {workspace} around {centre} must be in [0.2, {REACH}] and within +-{REACH} m")
+        self._workspace, self._centre = workspace, np.array(centre)
         pose = ([-0.65, -0.65, -1.0, -1.0], [0.65, 0.65, 1.0, 1.0])
         parts = {"pusher": ([-0.55] * 2, [0.55] * 2), "block": pose, "goal": pose}
         self._random_goal = random_goal
@@ -122,7 +156,13 @@ class PushEnv(Simulation):
             render_mode=render_mode,
             render_size=render_size,
             terminate_on_success=terminate_on_success,
+            goal_obs=goal_obs,
+            show_goal=show_goal,
         )
+        for joint, middle in zip(("finger_x", "finger_y"), centre):
+            self.model.joint(joint).range = middle - workspace, middle + workspace
+        camera = self.model.camera("camera").pos
+        camera[:] = camera * (workspace / REACH) + (*centre, 0.0)
 
     def _place(self, state: np.ndarray | None) -> None:
         self._goal = np.array(GOAL)
@@ -139,16 +179,21 @@ class PushEnv(Simulation):
         self.data.mocap_quat[0] = (math.cos(half), 0.0, 0.0, math.sin(half))
 
     def _sample(self) -> np.ndarray:
-        behind, beside, turned = self.np_random.uniform([0.34, -0.12, -0.6], [0.5, 0.12, 0.6])
+        behind, beside, turned = self.np_random.uniform(self._start, self._start_end)
         x, y, goal_angle = self._goal
         cos, sin = math.cos(goal_angle), math.sin(goal_angle)
         block = np.array([x - behind * cos - beside * sin, y - behind * sin + beside * cos, wrap(goal_angle + turned)])
         while True:
-            distance, direction = self.np_random.uniform([0.16, -1.75], [0.24, 1.75])
+            distance, direction = self.np_random.uniform([0.16, -self._finger_turn], [0.24, self._finger_turn])
             bearing = block[2] + math.pi + direction
             pusher = block[:2] + distance * np.array([math.cos(bearing), math.sin(bearing)])
-            if np.abs(pusher).max() < REACH - FINGER_RADIUS:
+            if np.abs(pusher - self._centre).max() < self._workspace - FINGER_RADIUS:
                 return np.concatenate([pusher, block])
+
+    def _solve(self) -> None:
+        x, y, angle = self._goal
+        back = BACK + FINGER_RADIUS
+        self.data.qpos[:] = x, y, angle, x - back * math.cos(angle), y - back * math.sin(angle)
 
     def _command(self, action: np.ndarray) -> None:
         self.data.ctrl[:] = MAX_SPEED * action

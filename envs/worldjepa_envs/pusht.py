@@ -34,6 +34,7 @@ KEYPOINTS = np.array(
 
 _BAR, _STEM = (-60.0, 0.0, 60.0, 30.0), (-15.0, 30.0, 15.0, 120.0)  # the T as x_low, y_low, x_high, y_high in px
 _GOAL = (256.0, 256.0, math.pi / 4)
+_BEHIND = (0.0, -18.0)  # where the agent is then, in the T's frame: it touches the bar at -15
 _DT, _NUM_SUBSTEPS = 0.01, 10
 _STIFFNESS, _DAMPING = 100.0, 20.0
 
@@ -54,6 +55,7 @@ class PushTEnv(_pusht.PushTEnv):
         image_size: rows and columns of "image".
         render_mode: None or "rgb_array".
         render_size: rows and columns of ``render()``.
+        goal_obs: add "goal_<key>" for each key: the observation with the T on its goal and the agent behind its bar.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in gymnasium.Env)
@@ -68,6 +70,7 @@ class PushTEnv(_pusht.PushTEnv):
         image_size: int = 96,
         render_mode: str | None = None,
         render_size: int = 384,
+        goal_obs: bool = False,
     ) -> None:
         if obs_type not in ("state", "pixels", "state+pixels"):
             raise ValueError(f'obs_type must be "state", "pixels" or "state+pixels", not {obs_type!r}')
@@ -88,7 +91,10 @@ class PushTEnv(_pusht.PushTEnv):
             space["keypoints"] = _box([-192.0] * 18, [704.0] * 18)
         if obs_type != "state":
             space["image"] = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        if goal_obs:
+            space.update({f"goal_{key}": leaf for key, leaf in list(space.items())})
         self.observation_space = spaces.Dict(space)
+        self._goal_obs = self._observe_goal() if goal_obs else {}
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, np.ndarray], dict]:
         """Start from ``options["state"]`` (5 numbers), else from a random state."""
@@ -97,12 +103,7 @@ class PushTEnv(_pusht.PushTEnv):
         state = self._sample() if state is None else np.asarray(state, np.float64)
         if state.shape != (5,) or not np.isfinite(state).all():
             raise ValueError(f"options['state'] must be 5 numbers (agent x, y, block x, y, angle), got {state!r}")
-        self._last_action = None
-        self._setup()
-        self.agent.position = tuple(state[:2].tolist())
-        self.block.angle = float(state[4])
-        self.block.position = tuple(state[2:4].tolist())
-        self.space.step(_DT)
+        self._start(state)
         score = self._get_coverage()
         return self.get_obs(), {"is_success": score >= self.success_threshold, "score": score}
 
@@ -130,6 +131,25 @@ class PushTEnv(_pusht.PushTEnv):
 
     def get_obs(self) -> dict[str, np.ndarray]:
         """The observation now."""
+        return {**self._now(), **{key: value.copy() for key, value in self._goal_obs.items()}}
+
+    def _observe_goal(self) -> dict[str, np.ndarray]:
+        """The observation of the solved state; the goal is the same in all episodes."""
+        x, y, angle = _GOAL
+        cos, sin = math.cos(angle), math.sin(angle)
+        agent = x + cos * _BEHIND[0] - sin * _BEHIND[1], y + sin * _BEHIND[0] + cos * _BEHIND[1]
+        self._start(np.array([*agent, *_GOAL]))
+        return {f"goal_{key}": value for key, value in self._now().items()}
+
+    def _start(self, state: np.ndarray) -> None:
+        self._last_action = None
+        self._setup()
+        self.agent.position = tuple(state[:2].tolist())
+        self.block.angle = float(state[4])
+        self.block.position = tuple(state[2:4].tolist())
+        self.space.step(_DT)
+
+    def _now(self) -> dict[str, np.ndarray]:
         obs: dict[str, Any] = {}
         if self.obs_type != "pixels":
             angle = self.block.angle % (2 * math.pi)

@@ -72,7 +72,8 @@ class ReachEnv(Simulation):
     ``reset(options={"state": [shoulder, elbow, goal x, y]})`` starts from that state (rad, m).
 
     Args:
-        obs_type, image_size, render_mode, render_size, terminate_on_success: see `Simulation`.
+        obs_type, image_size, render_mode, render_size, terminate_on_success, goal_obs, show_goal: see `Simulation`. In
+            the goal observation the arm rests with its fingertip at the target.
     """
 
     score_name, path_key = "progress", "fingertip"
@@ -85,6 +86,8 @@ class ReachEnv(Simulation):
         render_mode: str | None = None,
         render_size: int = 384,
         terminate_on_success: bool = True,
+        goal_obs: bool = False,
+        show_goal: bool = True,
     ) -> None:
         self._goal = np.zeros(2)
         super().__init__(
@@ -102,6 +105,8 @@ class ReachEnv(Simulation):
             render_mode=render_mode,
             render_size=render_size,
             terminate_on_success=terminate_on_success,
+            goal_obs=goal_obs,
+            show_goal=show_goal,
         )
 
     def _place(self, state: np.ndarray | None) -> None:
@@ -120,6 +125,9 @@ class ReachEnv(Simulation):
             goal = fingertip(*self.np_random.uniform(low, high))
             if math.dist(goal, fingertip(*posture)) > 0.1:
                 return np.array([*posture, *goal])
+
+    def _solve(self) -> None:
+        self.data.qpos[:] = posture(self._goal[None])[0]
 
     def _command(self, action: np.ndarray) -> None:
         self.data.ctrl[:] = MAX_SPEED * action
@@ -144,3 +152,13 @@ def fingertip(shoulder: float, elbow: float) -> tuple[float, float]:
     """Where the fingertip is (m) at the joints' angles (rad)."""
     x = UPPER * math.cos(shoulder) + FORE * math.cos(shoulder + elbow)
     return x, UPPER * math.sin(shoulder) + FORE * math.sin(shoulder + elbow)
+
+
+def posture(point: np.ndarray) -> np.ndarray:
+    """The angles [B, 2] (rad) of shoulder and left-bent elbow that bring the fingertip to ``point`` [B, 2] (m)."""
+    cos = ((point**2).sum(1) - UPPER**2 - FORE**2) / (2 * UPPER * FORE)
+    elbow = np.arccos(np.clip(cos, np.cos(ELBOW_RANGE[1]), np.cos(ELBOW_RANGE[0])))
+    inner = np.arctan2(FORE * np.sin(elbow), UPPER + FORE * np.cos(elbow))
+    shoulder = np.arctan2(point[:, 1], point[:, 0]) - inner
+    # The shoulder cannot turn past the rear (x < 0): angles below its range are meant a full turn higher.
+    return np.stack([np.where(shoulder < -np.pi, shoulder + 2 * np.pi, shoulder), elbow], 1)

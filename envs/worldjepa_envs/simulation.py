@@ -17,14 +17,14 @@ from gymnasium import spaces
 class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
     """Steps a model at a control rate and turns it into observations, info and images.
 
-    A task supplies ``_place`` (a start), ``_command`` (action to controls), ``_parts`` (the state observation),
-    ``_error`` (distance from the goal, 0 = there) and ``_solved``.
+    A task supplies ``_place`` (a start), ``_solve`` (a solved state), ``_command`` (action to controls), ``_parts``
+    (the state observation), ``_error`` (distance from the goal, 0 = there) and ``_solved``.
 
     Info of every reset and step: ``is_success`` (bool) and ``score`` (1 - error / error at the start, clipped to
     [0, 1]). Reward: the increase of the score, plus 1 on success; so a return is the last score (+ 1 if solved).
 
     Args:
-        xml: MJCF; must have a camera "camera".
+        xml: MJCF; must have a camera "camera" and a mocap body "goal" that marks the goal.
         parts: observation key -> (low, high) bounds of each state part, one number per dimension.
         action_dim: size of the action, each in [-1, 1].
         num_substeps: physics steps per action.
@@ -33,6 +33,8 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         render_mode: None or "rgb_array".
         render_size: rows and columns of ``render()``.
         terminate_on_success: end the episode at the first solved step; else it runs to its time limit.
+        goal_obs: add "goal_<key>" for each key: the observation of a solved state, the same all through an episode.
+        show_goal: the goal is marked in "image"; in ``render()`` it always is.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in gymnasium.Env)
@@ -49,6 +51,8 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         render_mode: str | None,
         render_size: int,
         terminate_on_success: bool,
+        goal_obs: bool,
+        show_goal: bool,
     ) -> None:
         if obs_type not in ("state", "pixels", "state+pixels"):
             raise ValueError(f'obs_type must be "state", "pixels" or "state+pixels", not {obs_type!r}')
@@ -65,6 +69,10 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         self._terminate_on_success = terminate_on_success
         self._cameras: dict[int, rendering.Camera] = {}
         self._first_error = self._score = 0.0
+        self._goal_obs: dict[str, np.ndarray] = {}
+        self._goal_data = mujoco.MjData(self.model) if goal_obs else None
+        self._show_goal = show_goal
+        self._marker = np.flatnonzero(self.model.geom_bodyid == self.model.body("goal").id)
         self.action_space = spaces.Box(-1.0, 1.0, (action_dim,), np.float32)
         space: dict[str, spaces.Space] = {}
         if obs_type != "pixels":
@@ -73,6 +81,8 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
             }
         if obs_type != "state":
             space["image"] = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        if goal_obs:
+            space.update({f"goal_{key}": leaf for key, leaf in list(space.items())})
         self.observation_space = spaces.Dict(space)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, np.ndarray], dict]:
@@ -89,6 +99,8 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         mujoco.mj_forward(self.model, self.data)
         self._first_error = max(self._error(), 1e-6)
         self._score = self._progress()
+        if self._goal_data is not None:
+            self._goal_obs = {f"goal_{key}": value for key, value in self._observe_goal(self._goal_data).items()}
         return self._observe(), {"is_success": self._solved(), "score": self._score}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict]:
@@ -106,7 +118,7 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """An image [render_size, render_size, 3] uint8, or None without a render mode."""
-        return None if self.render_mode is None else self._frame(self._render_size)
+        return None if self.render_mode is None else self._frame(self._render_size, mark=True)
 
     def close(self) -> None:
         """Free the OpenGL contexts."""
@@ -115,16 +127,32 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         self._cameras.clear()
 
     def _observe(self) -> dict[str, np.ndarray]:
+        return {**self._now(), **{key: value.copy() for key, value in self._goal_obs.items()}}
+
+    def _observe_goal(self, data: mujoco.MjData) -> dict[str, np.ndarray]:
+        """The observation of a solved state, set up in ``data`` of its own so that the episode goes its way."""
+        live, self.data = self.data, data
+        try:
+            mujoco.mj_resetData(self.model, data)
+            data.mocap_pos[:], data.mocap_quat[:] = live.mocap_pos, live.mocap_quat
+            self._solve()
+            mujoco.mj_forward(self.model, data)
+            return self._now()
+        finally:
+            self.data = live
+
+    def _now(self) -> dict[str, np.ndarray]:
         obs: dict[str, np.ndarray] = {}
         if self.obs_type != "pixels":
             obs = {key: np.array(value, np.float32) for key, value in self._parts().items()}
         if self.obs_type != "state":
-            obs["image"] = self._frame(self._image_size)
+            obs["image"] = self._frame(self._image_size, mark=self._show_goal)
         return obs
 
-    def _frame(self, size: int) -> np.ndarray:
+    def _frame(self, size: int, *, mark: bool) -> np.ndarray:
         if size not in self._cameras:
             self._cameras[size] = rendering.Camera(self.model, size, size, "camera")
+        self.model.geom_rgba[self._marker, 3] = float(mark)
         return self._cameras[size].frame(self.data)
 
     def _progress(self) -> float:
@@ -133,6 +161,10 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
     @abstractmethod
     def _place(self, state: np.ndarray | None) -> None:
         """Set ``qpos``: from ``state``, or randomly with ``self.np_random``."""
+
+    @abstractmethod
+    def _solve(self) -> None:
+        """Set ``qpos`` to a state that solves this episode."""
 
     @abstractmethod
     def _command(self, action: np.ndarray) -> None:

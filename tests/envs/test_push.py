@@ -132,3 +132,55 @@ def test_bad_actions_and_states_are_refused():
         env.step(np.zeros(3))
     with pytest.raises(ValueError, match="5 numbers"):
         env.reset(options={"state": [0.0, 0.0]})
+
+
+def test_push_near_starts_near():
+    env = gym.make("worldjepa/PushNear-v0")
+    for seed in range(100):
+        obs, info = env.reset(seed=seed)
+        assert not info["is_success"]
+        forward = obs["goal"][2:]
+        offset = obs["goal"][:2] - obs["block"][:2]
+        assert 0.08 <= offset @ forward <= 0.16
+        assert abs(forward[0] * offset[1] - forward[1] * offset[0]) <= 0.03
+        assert np.arccos(np.clip(obs["block"][2:] @ forward, -1, 1)) <= 0.3001
+        assert (np.abs(obs["pusher"] - [0.1, 0.0]) < 0.34).all()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_expert_solves_push_near_within_40_steps(noise):
+    env, policy = gym.make("worldjepa/PushNear-v0"), worldjepa_envs.expert("worldjepa/PushNear-v0", noise=noise)
+    episodes = [rollout(env, policy, seed) for seed in range(60)]
+    assert np.mean([info["is_success"] and len(actions) <= 40 for _, actions, info in episodes]) >= 0.95
+
+
+def test_the_finger_stays_in_the_workspace():
+    env = gym.make("worldjepa/PushNear-v0", terminate_on_success=False)
+    env.reset(options={"state": [0.1, 0.2, 0.2, -0.2, 0.0]})
+    for _ in range(40):
+        obs = env.step(np.array([-1.0, 1.0], np.float32))[0]
+    np.testing.assert_allclose(obs["pusher"], [-0.24, 0.34], atol=0.01)
+
+
+@pytest.mark.draws
+def test_the_camera_shows_the_workspace():
+    env = gym.make(ENV_ID, obs_type="pixels", random_goal=False, workspace=0.34, centre=(0.1, 0.0), show_goal=False)
+    image = env.reset(options={"state": [0.1, 0.0, 0.3, 0.3, 0.0]})[0]["image"].astype(int)
+    orange = np.argwhere(image[..., 0] - image[..., 2] > 100)
+    np.testing.assert_allclose(orange.mean(0), [47.5, 47.5], atol=4.0)  # the camera stands a little to the front
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"start_distance": (0.01, 0.1)}, "start_distance"),
+        ({"start_distance": (0.3, 0.2)}, "start_distance"),
+        ({"start_beside": 0.5}, "start_beside"),
+        ({"start_turn": -0.1}, "start_turn"),
+        ({"workspace": 0.4, "centre": (0.2, 0.0)}, "workspace"),
+    ],
+)
+def test_starts_that_do_not_fit_are_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        PushEnv(**kwargs)

@@ -8,8 +8,7 @@ from gymnasium.utils.env_checker import check_env
 from tensordict import TensorDict
 
 import worldjepa_envs
-from worldjepa_envs.reach import ELBOW_RANGE, SHOULDER_RANGE, fingertip
-from worldjepa_envs.reach_expert import posture
+from worldjepa_envs.reach import ELBOW_RANGE, SHOULDER_RANGE, fingertip, posture
 
 ENV_ID = "worldjepa/Reach-v0"
 
