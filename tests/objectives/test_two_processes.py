@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.multiprocessing
 
-ALONE = ["weighted", "mean", "empty", "gathered", "variance", "covariance"]
+ALIKE = ["gathered", "variance", "covariance", "padded", "step", "sigreg", "sigreg_pooled"]  # the same on all processes
+ALONE = ["weighted", "mean", "empty", "sequence", *ALIKE]
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def both(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
 
 @pytest.mark.parametrize("name", ALONE)
 def test_the_mean_over_processes_is_the_value_of_one(both, name) -> None:
-    if name in ("gathered", "variance", "covariance"):  # the same on all processes
+    if name in ALIKE:
         assert torch.equal(both[0][f"{name}/value"], both[1][f"{name}/value"])
     mean = (both[0][f"{name}/value"] + both[1][f"{name}/value"]) / 2
     torch.testing.assert_close(mean, loss_worker.losses()[f"{name}/value"])

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from tensordict import TensorDict
-from torch import Tensor
+from torch import Tensor, nn
 
-from worldjepa.objectives import VarianceCovariance, gather_rows, masked_mean
+from worldjepa.objectives import SIGReg, VarianceCovariance, gather_rows, masked_mean
 from worldjepa.types import Prediction
 
 NUM_PROCESSES = 2
@@ -21,6 +21,14 @@ def losses(rank: int = 0, world: int = 1) -> dict[str, Tensor]:
     weight = torch.rand(6, 5, generator=generator, dtype=torch.float64)
     weight[1::2, 1:] = 0.0
     mix = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+    spread = torch.randn(5, 1, 4, generator=generator, dtype=torch.float64)
+    valid = weight[rank::world] > 0
+
+    def padded(term: nn.Module, x: Tensor) -> dict[str, Tensor]:
+        """A term of windows of which every second one ends after its first frame: those of the second process."""
+        prediction = Prediction(x[:, :, None, None] * spread, None, None, None)
+        return term(prediction, TensorDict({"valid": valid}, batch_size=[len(x)]))
+
     terms = {
         "weighted": lambda x: masked_mean(x.square(), weight[rank::world]),
         "mean": lambda x: masked_mean(x.square()),
@@ -28,6 +36,11 @@ def losses(rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         "gathered": lambda x: (gather_rows(x).sort(dim=0).values.cumsum(0) * mix).sum(),
         "variance": lambda x: _variance(x)["variance"],
         "covariance": lambda x: _variance(x)["covariance"],
+        "padded": lambda x: sum(padded(VarianceCovariance(by="all", threshold=3.0), x).values()),
+        "step": lambda x: sum(padded(VarianceCovariance(by="step", threshold=3.0), x).values()),
+        "sequence": lambda x: sum(padded(VarianceCovariance(by="sequence", threshold=3.0), x).values()),
+        "sigreg": lambda x: padded(SIGReg(num_slices=8), x)["sigreg"],
+        "sigreg_pooled": lambda x: padded(SIGReg(num_slices=8, per_step=False), x)["sigreg"],
     }
     found = {}
     for name, term in terms.items():

@@ -3,18 +3,30 @@
 from worldjepa.objectives.chunk import ActionChunk, ChunkDecoder, MLPChunk
 from worldjepa.objectives.combine import Sum
 from worldjepa.objectives.distance import DISTANCES, LatentDistance, copy_ratio
+from worldjepa.objectives.dynamics import InverseDynamics, TimeSimilarity
+from worldjepa.objectives.ensemble import Ensemble
+from worldjepa.objectives.heads import RewardHead, SuccessHead
+from worldjepa.objectives.open_loop import OpenLoop
 from worldjepa.objectives.reduce import gather_rows, masked_mean
 from worldjepa.objectives.sigreg import SIGReg, epps_pulley, random_directions
+from worldjepa.objectives.straighten import Straightening
 from worldjepa.objectives.variance import VarianceCovariance, covariance_penalty, variance_hinge
 
 __all__ = [
     "DISTANCES",
     "ActionChunk",
     "ChunkDecoder",
+    "Ensemble",
+    "InverseDynamics",
     "LatentDistance",
     "MLPChunk",
+    "OpenLoop",
+    "RewardHead",
     "SIGReg",
+    "Straightening",
+    "SuccessHead",
     "Sum",
+    "TimeSimilarity",
     "VarianceCovariance",
     "copy_ratio",
     "covariance_penalty",

@@ -1,6 +1,5 @@
 """The action chunk: the policy's loss and its head (ACT, arXiv 2304.13705; ACT-JEPA, arXiv 2501.14622, L_action)."""
 
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -9,6 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from worldjepa.blocks import DecoderBlock, sincos
+from worldjepa.objectives.perceptron import perceptron
 from worldjepa.objectives.reduce import blank, masked_mean
 from worldjepa.types import Prediction
 
@@ -66,9 +66,7 @@ class MLPChunk(nn.Module):
     def __init__(self, *, in_dim: int, action_dim: int, chunk: int = 1, hidden: tuple[int, ...] = (512, 512)):
         super().__init__()
         self.chunk = chunk
-        widths = [in_dim, *hidden]
-        layers = [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), nn.ReLU())]
-        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], chunk * action_dim))
+        self.net = perceptron(in_dim, hidden, chunk * action_dim)
 
     def forward(self, context: Float[Tensor, "b tc nc d"]) -> Float[Tensor, "b chunk a"]:
         """Normalised actions for the present step and the ``chunk - 1`` after it."""

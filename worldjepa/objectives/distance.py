@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from worldjepa.objectives.combine import prefixed
 from worldjepa.objectives.reduce import blank, masked_mean
 from worldjepa.types import Prediction
 
@@ -34,16 +35,18 @@ class LatentDistance(nn.Module):
 
     Args:
         kind: "l1", "l2" (mean squared), "smooth_l1" (beta 1), or "cosine" (1 - similarity, in [0, 2]).
+        name: prefix of the scalar's name.
 
     Raises:
         ValueError: ``kind`` is none of these.
     """
 
-    def __init__(self, kind: Distance = "l1"):
+    def __init__(self, kind: Distance = "l1", *, name: str = ""):
         super().__init__()
         if kind not in DISTANCES:
             raise ValueError(f"kind must be one of {sorted(DISTANCES)}, got {kind!r}")
         self.kind = kind
+        self.name = name
 
     def forward(self, prediction: Prediction, batch: TensorDict) -> dict[str, Tensor]:
         """Returns {"latent_<kind>": scalar}. ``batch`` is not read."""
@@ -51,7 +54,7 @@ class LatentDistance(nn.Module):
             raise ValueError("LatentDistance needs a model with a predictor and a target; this one has none")
         target = blank(prediction.target, prediction.weight)
         distance = DISTANCES[self.kind](prediction.predicted, target)
-        return {f"latent_{self.kind}": masked_mean(distance, prediction.weight)}
+        return prefixed(self.name, {f"latent_{self.kind}": masked_mean(distance, prediction.weight)})
 
 
 def copy_ratio(prediction: Prediction) -> Tensor:
