@@ -101,3 +101,16 @@ def test_idle_environments_are_not_judged() -> None:
     found = check(torch.tensor([[2.5], [float("nan")]]), np.array([True, False]))
     assert found.tolist() == [[2.5], [2.0]]
     assert check.num_clipped.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("high", [1.0, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused_whatever_the_bounds(high: float, value: float) -> None:
+    check = ActionCheck(spaces.Box(-high, high, (2,), np.float32), 2, "clip")
+    everyone = np.ones(2, dtype=bool)
+    assert check(torch.tensor([[0.5, 0.0], [-1.0, 1.0]]), everyone).tolist() == [[0.5, 0.0], [-1.0, 1.0]]
+    with pytest.raises(ValueError, match="in environment 1 is not finite"):
+        check(torch.tensor([[0.5, 0.0], [0.0, value]]), everyone)
+    if np.isfinite(high):
+        assert check(torch.tensor([[0.5, -7.0], [1.0 + 1e-6, 0.0]]), everyone).tolist() == [[0.5, -1.0], [1.0, 0.0]]
+        assert check.num_clipped.tolist() == [1, 0]

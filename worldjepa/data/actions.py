@@ -32,6 +32,8 @@ class ActionCheck:
         self._space, self._name, self._clip = space, name, out_of_bounds == "clip"
         span = np.where(np.isfinite(self.high - self.low), self.high - self.low, 0.0)
         self._low, self._high = self.low - ROUNDING * span, self.high + ROUNDING * span
+        largest = np.finfo(np.float64).max
+        self._accepted = np.maximum(self.low, -largest), np.minimum(self.high, largest)
         self._harmless = np.clip(np.zeros_like(self.low), self.low, self.high)
 
     def __call__(self, action: Tensor, active: np.ndarray) -> np.ndarray:
@@ -50,6 +52,20 @@ class ActionCheck:
                 "(environments, action size)"
             )
         value[~active] = self._harmless
+        if not ((value >= self._accepted[0]) & (value <= self._accepted[1])).all():  # or NaN
+            value = self._within(value)
+        if isinstance(self._space, gym.spaces.Discrete) and (value != np.round(value)).any():
+            raise ValueError(f"{self._name}: expected whole numbers as actions of {self._space}, got {value.tolist()}")
+        return value
+
+    def for_env(self, value: np.ndarray) -> np.ndarray:
+        """Checked actions [B, A] in the type and shape of the action space."""
+        if isinstance(self._space, gym.spaces.Discrete):
+            return value[:, 0].astype(np.int64)
+        return value.reshape(-1, *(self._space.shape or ())).astype(self._space.dtype)
+
+    def _within(self, value: np.ndarray) -> np.ndarray:
+        """Actions clipped to the bounds, where that may be done."""
         finite = np.isfinite(value)
         if not finite.all():
             row = int(np.argmin(finite.all(1)))
@@ -60,16 +76,7 @@ class ActionCheck:
         outside = (value < self._low) | (value > self._high)
         if outside.any():
             self._handle(value, outside)
-        value = np.clip(value, self.low, self.high)
-        if isinstance(self._space, gym.spaces.Discrete) and (value != np.round(value)).any():
-            raise ValueError(f"{self._name}: expected whole numbers as actions of {self._space}, got {value.tolist()}")
-        return value
-
-    def for_env(self, value: np.ndarray) -> np.ndarray:
-        """Checked actions [B, A] in the type and shape of the action space."""
-        if isinstance(self._space, gym.spaces.Discrete):
-            return value[:, 0].astype(np.int64)
-        return value.reshape(-1, *(self._space.shape or ())).astype(self._space.dtype)
+        return np.clip(value, self.low, self.high)
 
     def _handle(self, value: np.ndarray, outside: np.ndarray) -> None:
         rows = outside.any(1)

@@ -90,8 +90,13 @@ class _VectorLoop:
             raw, reward, terminated, truncated, info = self.envs.step(self.check.for_env(action))
             obs = self.reader.arrays(raw)
             ended = (terminated | truncated) & ~resetting
+            judged, replaced = _judged(info, num), ended & (self.mode == AutoresetMode.SAME_STEP)
             for row in np.flatnonzero(~resetting).tolist():
-                self._after(row, action, reward, obs, info, bool(ended[row]) and self.mode == AutoresetMode.SAME_STEP)
+                self.rows[row].do(action[row], float(reward[row]), 0.0)
+                if replaced[row]:
+                    self._see_last(row, info)
+                else:
+                    self.rows[row].see(obs, row, *judged[row])
             finished = [
                 self.rows[row].finish(
                     bool(terminated[row]), bool(truncated[row]), int(self.check.num_clipped[row]), len(self.check.low)
@@ -118,30 +123,19 @@ class _VectorLoop:
         if not mask.any():
             return
         self.policy.reset(torch.from_numpy(mask.copy()))
+        judged = _judged(info, len(mask))
         for row in np.flatnonzero(mask).tolist():
             if isinstance(self.policy, SeededPolicy):
                 self.policy.seed(row, derived_seed(self.seed, POLICY_STREAM + 16 * (self.count + 1)))
             self.check.num_clipped[row] = 0
             self.rows[row] = Recording(Start(self.count, seeds[row]), list(self.reader.specs))
-            self.rows[row].see(obs, row, _flag(info, row), _score(info, row))
+            self.rows[row].see(obs, row, *judged[row])
             self.count += 1
 
-    def _after(
-        self,
-        row: int,
-        action: np.ndarray,
-        reward: np.ndarray,
-        obs: dict[str, np.ndarray],
-        info: dict[str, Any],
-        replaced: bool,
-    ) -> None:
-        """Keep a step; ``replaced``: ``obs`` shows the next episode already, the last observation is in the info."""
-        self.rows[row].do(action[row], float(reward[row]), 0.0)
-        if replaced:
-            final = self.reader.arrays(_stacked(info["final_obs"][row]))
-            self.rows[row].see(final, 0, _flag(info["final_info"], row), _score(info["final_info"], row))
-        else:
-            self.rows[row].see(obs, row, _flag(info, row), _score(info, row))
+    def _see_last(self, row: int, info: dict[str, Any]) -> None:
+        """Keep the last observation of an episode from the info: what was observed shows the next one already."""
+        last = self.reader.arrays(_stacked(info["final_obs"][row]))
+        self.rows[row].see(last, 0, *_judged(info["final_info"], self.envs.num_envs)[row])
 
 
 def _stacked(obs: Any) -> Any:
@@ -149,11 +143,9 @@ def _stacked(obs: Any) -> Any:
     return {key: _stacked(value) for key, value in obs.items()} if isinstance(obs, dict) else np.asarray(obs)[None]
 
 
-def _flag(info: dict[str, Any], row: int) -> bool | None:
-    if not info.get("_is_success", np.zeros(row + 1, dtype=bool))[row]:
-        return None
-    return bool(info["is_success"][row])
-
-
-def _score(info: dict[str, Any], row: int) -> float:
-    return float(info["score"][row]) if info.get("_score", np.zeros(row + 1, dtype=bool))[row] else 0.0
+def _judged(info: dict[str, Any], num: int) -> list[tuple[bool | None, float]]:
+    """Whether each of ``num`` rows is solved, None where the info does not say, and its score, 0 where it does not."""
+    told, scored = (info.get(f"_{name}", np.zeros(num, dtype=bool)).tolist() for name in ("is_success", "score"))
+    solved = [bool(info["is_success"][row]) if is_told else None for row, is_told in enumerate(told)]
+    scores = [float(info["score"][row]) if is_scored else 0.0 for row, is_scored in enumerate(scored)]
+    return list(zip(solved, scores, strict=True))
