@@ -131,6 +131,13 @@ def test_similarity_is_the_published_loss() -> None:
     torch.testing.assert_close(loss(TimeSimilarity(), z, batch), (z[:, 1:] - z[:, :-1])[ACTED].pow(2).mean())
 
 
+def test_small_steps_far_from_the_origin_count_in_half_precision() -> None:
+    z = torch.tensor([1.0, 1.0078125]).bfloat16()[None, :, None, None].expand(3, 2, 2, 4)  # neighbours in bfloat16
+    distance = loss(TimeSimilarity(), z, TensorDict({}, batch_size=[3]))
+    assert distance == 0.0078125**2
+    assert distance.dtype == torch.float32
+
+
 def test_terms_of_one_kind_have_names() -> None:
     z, batch = given()
     prediction = Prediction(z, z, z, torch.ones(3, 5, 2))

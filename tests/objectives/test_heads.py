@@ -74,6 +74,16 @@ def test_a_head_reads_rollouts_of_samples() -> None:
     assert reward.reward(z).shape == (3, 7, 4)
 
 
+def test_labels_keep_their_precision_in_half_precision() -> None:
+    predicted, target, batch = given()
+    batch["reward"] = batch["reward"] + 1000.0  # 1000.1 has no bfloat16
+    term = made()
+    torch.nn.init.zeros_(term.net[-1].weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss(term, predicted.bfloat16(), target, batch)
+    torch.testing.assert_close(found, (batch["reward"] - term.net[-1].bias)[VALID].square().mean(), rtol=1e-5, atol=0)
+
+
 def test_detached_latents_are_read_and_not_shaped() -> None:
     predicted, target, batch = given()
     predicted.requires_grad_()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from worldjepa.objectives.combine import prefixed
 from worldjepa.objectives.perceptron import perceptron
-from worldjepa.objectives.reduce import blank, masked_mean
+from worldjepa.objectives.reduce import blank, masked_mean, widen
 from worldjepa.objectives.rows import Source, check_choice, frame_valid, latents_of
 from worldjepa.types import Prediction
 
@@ -73,7 +73,7 @@ class InverseDynamics(nn.Module):
         for gap in range(1, min(self.max_gap, steps) + 1):
             count = steps + 1 - gap
             found = self.between(z[:, :count], z[:, gap:])
-            errors.append((found - action[:, :count]).square().mean(-1))
+            errors.append((widen(found) - action[:, :count]).square().mean(-1))
             keeps.append(_unbroken(acted, valid, gap))
         return prefixed(self.name, {"inverse": masked_mean(torch.cat(errors, 1), torch.cat(keeps, 1))})
 
@@ -124,6 +124,6 @@ class TimeSimilarity(nn.Module):
         z, keep = latents_of(prediction, batch, self.of)
         if z.shape[1] < 2:
             raise ValueError(f"time similarity needs at least 2 frames of {self.of} latents, got {z.shape[1]}")
-        z = blank(z, keep)
+        z = widen(blank(z, keep))
         distance = (z[:, 1:] - z[:, :-1]).square().mean(-1)
         return prefixed(self.name, {"time_similarity": masked_mean(distance, keep[:, 1:] & keep[:, :-1])})

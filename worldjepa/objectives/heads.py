@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from worldjepa.objectives.combine import prefixed
 from worldjepa.objectives.perceptron import perceptron
-from worldjepa.objectives.reduce import blank, masked_mean
+from worldjepa.objectives.reduce import blank, masked_mean, widen
 from worldjepa.objectives.rows import check_choice, latents_of
 from worldjepa.types import Prediction
 
@@ -61,8 +61,8 @@ class _NextLatentHead(nn.Module):
             acted = batch.get("action_valid", None)
             keep = keep if acted is None else keep & acted[:, :steps]
             z = blank(z.detach() if self.detach else z, keep[..., None].expand(z.shape[:3]))
-            known = torch.where(keep, label[:, :steps].to(z.dtype), 0.0)
-            results.append((self.read(z), known, keep))
+            found = widen(self.read(z))
+            results.append((found, torch.where(keep, label[:, :steps].to(found.dtype), 0.0), keep))
         return results
 
 

@@ -6,7 +6,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from worldjepa.objectives.combine import prefixed
-from worldjepa.objectives.reduce import blank, masked_mean
+from worldjepa.objectives.reduce import blank, masked_mean, widen
 from worldjepa.objectives.rows import Source, Tokens, check_choice, latents_of
 from worldjepa.types import Prediction
 
@@ -44,7 +44,7 @@ class Straightening(nn.Module):
         z, keep = latents_of(prediction, batch, self.of)
         if z.shape[1] < 3:
             raise ValueError(f"straightening needs at least 3 frames of {self.of} latents, got {z.shape[1]}")
-        z = blank(z, keep)
+        z = widen(blank(z, keep))
         if self.tokens == "features":
             z, keep = z.flatten(2)[:, :, None], keep.all(2, keepdim=True)
         change = z[:, 1:] - z[:, :-1]
