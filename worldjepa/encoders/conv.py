@@ -7,7 +7,8 @@ from torch import Tensor, nn
 class ConvTrunk(nn.Module):
     """Patches of 4 pixels, then 3x3 convolutions of stride 2 that double the channels until the map is 4 x 4 or so.
 
-    Group norm instead of batch norm: a latent depends on its own frame alone, in training too.
+    No norm: it would take half of the time, and three or four layers train without. A latent depends on its own frame
+    alone, in training too.
 
     Args:
         shape: (rows, columns, channels) of the images; sides must be multiples of 16.
@@ -22,12 +23,10 @@ class ConvTrunk(nn.Module):
         rows, columns, channels = shape
         if rows % 16 or columns % 16:
             raise ValueError(f"this trunk needs images with sides that are multiples of 16, got {rows} x {columns}")
-        if width % 8:
-            raise ValueError(f"the width must be a multiple of 8, got {width}")
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 4), nn.GroupNorm(8, width), nn.GELU()]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 4), nn.ReLU()]
         side = min(rows, columns) // 4
         while side > 4 and side % 2 == 0:
-            layers += [nn.Conv2d(width, 2 * width, 3, 2, 1), nn.GroupNorm(8, 2 * width), nn.GELU()]
+            layers += [nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU()]
             width, side = 2 * width, side // 2
         self.layers = nn.Sequential(*layers)
         self.channels = width

@@ -62,10 +62,11 @@ class FrameEncoder(nn.Module):
         self.state = state
         self.trunks = nn.ModuleDict({module_name(key): trunk for key, trunk in trunks.items()})
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if pixels == "imagenet" else ((0.0,), (1.0,))
-        self.pixel_mean: Tensor
-        self.pixel_std: Tensor
-        self.register_buffer("pixel_mean", torch.tensor(mean).reshape(-1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(std).reshape(-1, 1, 1), persistent=False)
+        self.pixel_scale: Tensor
+        self.pixel_shift: Tensor | None
+        self.register_buffer("pixel_scale", (1 / (255 * torch.tensor(std))).reshape(-1, 1, 1), persistent=False)
+        shift = (torch.tensor(mean) / torch.tensor(std)).reshape(-1, 1, 1) if pixels == "imagenet" else None
+        self.register_buffer("pixel_shift", shift, persistent=False)
         cells, width = self._measure()
         self.num_tokens = 1 if tokens == "one" else cells
         self.project: nn.Module = nn.Identity()
@@ -81,14 +82,14 @@ class FrameEncoder(nn.Module):
 
     def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
         """Latents of a view [B, T]: state keys as normalised floats [B, T, ...], images as uint8 [B, T, h, w, c]."""
-        b, t = view.batch_size[:2]
         parts = [self._camera(key, view) for key in self.image_keys]
         if self.tokens == "one":
             parts = [part.flatten(1)[:, None] for part in parts]
         if self.state is not None:
             state = self.state(view).flatten(0, 1)
             parts.append(state.expand(-1, parts[0].shape[1], -1) if parts else state)
-        return self.project(torch.cat(parts, dim=-1)).unflatten(0, (b, t))
+        shape = view[nested(self.keys[0])].shape[:2]
+        return self.project(torch.cat(parts, dim=-1)).unflatten(0, shape)
 
     def _camera(self, key: str, view: TensorDict) -> Float[Tensor, "m n c"]:
         """Features of one camera's frames, a token for each cell of the map."""
@@ -101,8 +102,10 @@ class FrameEncoder(nn.Module):
         return self._features(key, image.flatten(0, 1).permute(0, 3, 1, 2))
 
     def _features(self, key: str, pixels: Tensor) -> Float[Tensor, "m n c"]:
-        pixels = pixels.to(self.pixel_mean.dtype).div(255.0)
-        found = self.trunks[module_name(key)]((pixels - self.pixel_mean) / self.pixel_std)
+        pixels = pixels.to(self.pixel_scale.dtype).mul_(self.pixel_scale)
+        if self.pixel_shift is not None:
+            pixels.sub_(self.pixel_shift)
+        found = self.trunks[module_name(key)](pixels)
         return found.flatten(2).transpose(1, 2) if found.ndim == 4 else found[:, None]
 
     def _measure(self) -> tuple[int, int]:

@@ -32,19 +32,25 @@ def evaluate_floors(task: Task, manifest: Manifest, **options) -> dict[str, Eval
 
 
 class RandomPolicy:
-    """Draws each action uniformly from the action space, each row from a generator of its own.
+    """Draws actions uniformly from the action space, each row from a generator of its own.
 
     Args:
         space: of one environment's actions.
         seed: for rows that nobody seeds.
+        hold: steps for which an action is kept, >= 1. Above 1 a random walk gets somewhere: for collecting data.
     """
 
-    def __init__(self, space: gym.Space, seed: int = 0):
-        self._space, self._seed = space, seed
+    def __init__(self, space: gym.Space, seed: int = 0, *, hold: int = 1):
+        if hold < 1:
+            raise ValueError(f"an action must be held for at least 1 step, got {hold}")
+        self._space, self._seed, self._hold = space, seed, hold
         self._rows: dict[int, gym.Space] = {}
+        self._held: dict[int, tuple[int, np.ndarray]] = {}
 
     def reset(self, done: Tensor) -> None:
         """Nothing is remembered but the generators, which go on."""
+        for row in done.nonzero().flatten().tolist():
+            self._held.pop(row, None)
 
     def seed(self, row: int, seed: int) -> None:
         """Row ``row`` draws from ``seed`` from here on."""
@@ -57,8 +63,14 @@ class RandomPolicy:
         for row in range(num):
             if row not in self._rows:
                 self.seed(row, self._seed + row)
-        drawn = [np.asarray(self._rows[row].sample()).reshape(-1) for row in range(num)]
-        return torch.from_numpy(np.stack(drawn))
+        return torch.from_numpy(np.stack([self._draw(row) for row in range(num)]))
+
+    def _draw(self, row: int) -> np.ndarray:
+        left, action = self._held.get(row, (0, np.empty(0)))
+        if left == 0:
+            left, action = self._hold, np.asarray(self._rows[row].sample()).reshape(-1)
+        self._held[row] = (left - 1, action)
+        return action
 
 
 class NoopPolicy:

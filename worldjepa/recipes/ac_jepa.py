@@ -5,6 +5,7 @@ actions between them; a regulariser keeps the latents from collapsing. `lewm` is
 `pldm` after PLDM (arXiv 2502.14819), `dino_wm` after DINO-WM (arXiv 2411.04983), which learns the predictor alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,11 +14,18 @@ from torch import nn
 from worldjepa.encoders import ConvTrunk, FrameEncoder, ResNet, StateEncoder, ViT
 from worldjepa.jepa import JEPA
 from worldjepa.objectives import (
+    Ensemble,
+    InverseDynamics,
     LatentDistance,
+    OpenLoop,
+    RewardHead,
+    SIGReg,
+    Straightening,
+    SuccessHead,
     Sum,
+    TimeSimilarity,
     VarianceCovariance,
 )
-from worldjepa.objectives.sigreg import SIGReg
 from worldjepa.predictors import CausalPredictor, RecurrentPredictor
 from worldjepa.recipes.keys import Window, check_keys, resolve_states, sizes
 from worldjepa.targets import EMATarget, Shared, StopGradient
@@ -93,6 +101,8 @@ class Config:
     """Weight of the multi-step prediction, each step from imagined latents."""
     sigreg: float = 0.0
     """Weight of SIGReg (LeJEPA)."""
+    sigreg_slices: int = 1024
+    """Random directions of SIGReg."""
     variance: float = 0.0
     """Weight of VICReg's variance hinge."""
     covariance: float = 0.0
@@ -107,6 +117,8 @@ class Config:
     """Weight of a reward head."""
     success: float = 0.0
     """Weight of a success head."""
+    ensemble: int = 0
+    """Further predictors on frozen latents, whose disagreement is the rollout's uncertainty; 0 or at least 2."""
     normalization: Literal["zscore", "minmax", "identity"] = "zscore"
     """How states and actions are normalised."""
 
@@ -210,7 +222,8 @@ def build(config: Config, spec: DataSpec, features: nn.Module | None = None) -> 
     encoder = _encoder(config, spec, features)
     predictor = _predictor(config, int(encoder.num_tokens), encoder.dim, spec.action_dim * config.stride)
     model = JEPA(TransitionViews(keys, config.history, config.horizon), encoder, _target(config, encoder), predictor)
-    return model, _objective(config, model, predictor, encoder, spec)
+    widths = (encoder.dim, int(encoder.num_tokens), spec.action_dim * config.stride)
+    return model, _objective(config, predictor, *widths)
 
 
 def resolve_keys(config: Config, spec: DataSpec) -> tuple[str, ...]:
@@ -311,15 +324,24 @@ def _target(config: Config, encoder: Encoder) -> Target:
 
 
 def _objective(
-    config: Config, model: JEPA, predictor: CausalPredictor | RecurrentPredictor, encoder: FrameEncoder, spec: DataSpec
+    config: Config, predictor: CausalPredictor | RecurrentPredictor, dim: int, num_tokens: int, action_dim: int
 ) -> Sum:
     """The terms whose weight is not 0."""
-    terms: list[tuple[float | dict[str, float], nn.Module]] = []
-    if config.prediction:
-        terms.append((config.prediction, LatentDistance(config.distance)))
-    if config.sigreg:
-        terms.append((config.sigreg, SIGReg()))
-    if config.variance or config.covariance:
-        weights = {"variance": config.variance, "covariance": config.covariance}
-        terms.append((weights, VarianceCovariance("context")))
-    return Sum(*terms)
+    vicreg = {"variance": config.variance, "covariance": config.covariance}
+    terms: list[tuple[float | dict[str, float], Callable[[], nn.Module]]] = [
+        (config.prediction, lambda: LatentDistance(config.distance)),
+        (config.open_loop, lambda: OpenLoop(predictor, config.history, config.horizon, config.distance)),
+        (config.sigreg, lambda: SIGReg(num_slices=config.sigreg_slices)),
+        (vicreg if any(vicreg.values()) else 0.0, VarianceCovariance),
+        (config.inverse, lambda: InverseDynamics(dim, action_dim, num_tokens=num_tokens)),
+        (config.similarity, TimeSimilarity),
+        (config.straightening, Straightening),
+        (config.reward, lambda: RewardHead(dim, num_tokens=num_tokens)),
+        (config.success, lambda: SuccessHead(dim, num_tokens=num_tokens)),
+        (float(config.ensemble > 0), lambda: _ensemble(config, num_tokens, dim, action_dim)),
+    ]
+    return Sum(*((weight, make()) for weight, make in terms if weight))
+
+
+def _ensemble(config: Config, num_tokens: int, dim: int, action_dim: int) -> Ensemble:
+    return Ensemble([_predictor(config, num_tokens, dim, action_dim) for _ in range(config.ensemble)])
