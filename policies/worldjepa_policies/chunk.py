@@ -10,6 +10,7 @@ from torch import Tensor
 from worldjepa.learner import Learner
 from worldjepa.recipes.table import recipe
 from worldjepa.types import nested
+from worldjepa_policies.frames import read_frame
 
 
 class ChunkPolicy:
@@ -69,7 +70,7 @@ class ChunkPolicy:
         Raises:
             ValueError: an observation key of the model is missing.
         """
-        frames = {key: _frame(obs, key) for key in self.keys}
+        frames = {key: read_frame(obs, key) for key in self.keys}
         return torch.stack([self._act_row(i, {k: v[i] for k, v in frames.items()}) for i in range(len(obs))])
 
     def _act_row(self, i: int, frame: dict[str, Tensor]) -> Tensor:
@@ -105,13 +106,3 @@ class _Row:
         self.frames = frames
         self.queue: deque[Tensor] = deque()
         self.chunks: list[Tensor] = []
-
-
-def _frame(obs: TensorDict, key: str) -> Tensor:
-    value = obs.get(nested(key), None)
-    if value is None:
-        raise ValueError(
-            f"the policy reads observation {key!r}; the environment gives {sorted(map(str, obs.keys(True, True)))}"
-        )
-    # A copy, because an environment may write its next observation into the same memory.
-    return value.to(torch.uint8 if value.dtype == torch.uint8 else torch.float32, copy=True)

@@ -1,11 +1,17 @@
 """A policy from a checkpoint."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from worldjepa.plan import CEM, Planner
 from worldjepa.recipes import from_pretrained
 from worldjepa_policies.chunk import ChunkPolicy
+from worldjepa_policies.mpc import MPCPolicy
+
+WORLD_MODELS = frozenset({"ac_jepa"})
+"""Recipes that are planned with; the others have an action head."""
 
 
 def load_policy(
@@ -13,12 +19,32 @@ def load_policy(
     *,
     n_action_steps: int | None = None,
     temporal_ensemble: float | None = None,
+    planner: Planner | None = None,
     device: str | torch.device = "cpu",
-) -> ChunkPolicy:
-    """The policy of a model folder, a run folder, or a hub name; options as in `ChunkPolicy`.
+    **planning: Any,
+) -> ChunkPolicy | MPCPolicy:
+    """The policy of a model folder, run folder, or hub name: `MPCPolicy` for a world model, else `ChunkPolicy`.
+
+    Args:
+        source: see `from_pretrained`.
+        n_action_steps, temporal_ensemble: of a `ChunkPolicy`.
+        planner: of an `MPCPolicy`; None: `CEM` with its defaults.
+        device: where the model runs.
+        planning: further options of `MPCPolicy`.
 
     Raises:
-        ValueError: no such checkpoint, or its recipe has no action head.
+        ValueError: no such checkpoint, or options of the other kind of policy.
     """
     learner = from_pretrained(source)
+    if learner.origin.recipe in WORLD_MODELS:
+        chunk = {"n_action_steps": n_action_steps, "temporal_ensemble": temporal_ensemble}
+        _refuse({k for k, v in chunk.items() if v is not None}, "world models are planned with")
+        return MPCPolicy(learner, planner or CEM(), device=device, **planning)
+    given = set(planning) | ({"planner"} if planner is not None else set())
+    _refuse(given, f"recipe {learner.origin.recipe!r} has an action head and is not planned with")
     return ChunkPolicy(learner, n_action_steps=n_action_steps, temporal_ensemble=temporal_ensemble, device=device)
+
+
+def _refuse(options: set[str], why: str) -> None:
+    if options:
+        raise ValueError(f"{why}: leave out {sorted(options)}")
