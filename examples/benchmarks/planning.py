@@ -1,0 +1,175 @@
+"""Milliseconds of one plan on a processor: worldjepa beside stable-worldmodel and torch-world.
+
+    OMP_NUM_THREADS=1 python examples/benchmarks/planning.py \
+        [--peer-python /tmp/peer/bin/python] [--torch-world-python /tmp/peer_tw/bin/python]
+
+Everyone plans by CEM from the latent of one frame to the latent of a goal, with a causal AdaLN predictor of the same
+shape and random weights: 300 samples, the best 30, 10 iterations, 5 blocks of 5 actions of 2 numbers. Encoding is not
+counted. Times are of the processor, one thread, the best of some, so that other work on the machine counts little.
+
+The peers run in processes of their own, where they are installed (see peer_stable_worldmodel.py and
+peer_torch_world.py); nothing is said of them otherwise. As released they look back on 3 frames (the context), ours
+always on all 5. stable-worldmodel plans one environment after the other by default; "together" lets it take all.
+
+Last, the time of one imagined rollout (300 samples, 5 steps) over that of the predictor's forward passes: one over
+5 frames of 300 rows (as in training), and five over one frame each.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from tensordict import TensorDict
+
+from worldjepa.plan import CEM
+from worldjepa.plan.cost import goal_cost
+from worldjepa.predictors.causal import CausalPredictor
+
+HORIZON = 5
+SIZES = {
+    "small": {"dim": 64, "num_layers": 2, "num_heads": 4, "head_dim": 16, "ffn_dim": 256},
+    "paper": {"dim": 192, "num_layers": 6, "num_heads": 16, "head_dim": 64, "ffn_dim": 2048},
+}
+BLOCK = {"action_dim": 10, "block": 5}
+SEARCH = {"num_samples": 300, "num_elites": 30, "iterations": 10}
+
+
+def main(
+    repeats: int = 5,
+    paper_repeats: int = 2,
+    contexts: tuple[int, ...] = (3, 5),
+    peer_python: Path | None = None,
+    torch_world_python: Path | None = None,
+    out: Path | None = None,
+) -> None:
+    """Measure and print the tables.
+
+    Args:
+        repeats: the best of so many plans counts, for everyone.
+        paper_repeats: the same for the large predictor.
+        contexts: frames that the peers look back on.
+        peer_python: interpreter of an environment with stable-worldmodel 0.1.1.
+        torch_world_python: interpreter of an environment with torch-world 0.2.0.
+        out: JSON file for the results.
+    """
+    torch.set_num_threads(1)
+    rows = []
+    for size, num_envs in (("small", 1), ("small", 8), ("paper", 1)):
+        count = paper_repeats if size == "paper" else repeats
+        rows.append({"size": size, "num_envs": num_envs, "planner": "worldjepa", **ours(size, num_envs, count)})
+        for context in contexts:
+            job = {"sizes": {**SIZES[size], **BLOCK, "context": context}, "num_envs": num_envs, "repeats": count}
+            for name, found in peers(job, peer_python, torch_world_python).items():
+                about = {"size": size, "num_envs": num_envs, "planner": f"{name}, context {context}"}
+                rows.append({**about, **found})
+    ratios = {size: rollout_ratio(size, max(repeats, 5)) for size in SIZES}
+    print(table(rows))
+    print("\n| predictor | rollout ms | / one forward pass of 5 frames | / 5 forward passes of one frame |")
+    print("|---|---|---|---|")
+    for size, found in ratios.items():
+        print(
+            f"| {size} | {found['rollout']:.1f} | " + " | ".join(f"{found[n]:.2f}" for n in ("whole", "apart")) + " |"
+        )
+    print(f"\n{machine()}")
+    if out is not None:
+        out.write_text(json.dumps({"machine": machine(), "rows": rows, "rollout": ratios}, indent=1))
+
+
+def ours(size: str, num_envs: int, repeats: int) -> dict:
+    """Milliseconds of each plan."""
+    predictor = make_predictor(size)
+    dim = SIZES[size]["dim"]
+    z, goal = torch.randn(num_envs, 1, 1, dim), torch.randn(num_envs, 1, 1, dim)
+    planner = CEM(**SEARCH)
+    bound = torch.ones(BLOCK["action_dim"])
+    init = torch.zeros(num_envs, HORIZON, BLOCK["action_dim"])
+    times = []
+    for _ in range(repeats + 1):
+        generators = [torch.Generator().manual_seed(row) for row in range(num_envs)]
+        begin = time.process_time()
+        planner.plan(goal_cost(predictor, z, goal, reduce="last"), init, generators, low=-bound, high=bound)
+        times.append(1e3 * (time.process_time() - begin))
+    return {"ms": times[1:], "parameters": sum(p.numel() for p in predictor.parameters())}
+
+
+def peers(job: dict, peer_python: Path | None, torch_world_python: Path | None) -> dict[str, dict]:
+    """The same of those peers whose interpreter is given."""
+    here, found = Path(__file__).parent, {}
+    ways = {"stable-worldmodel": 1, "stable-worldmodel, together": job["num_envs"]}
+    for name, together in list(ways.items())[: 1 if job["num_envs"] == 1 else 2]:
+        if peer_python is not None:
+            settings = {**SEARCH, "horizon": HORIZON, "batch_size": together}
+            script = [str(peer_python), str(here / "peer_stable_worldmodel.py"), "plan"]
+            found[name] = run([*script, json.dumps({**job, "settings": settings})])
+    if torch_world_python is not None:
+        script = [str(torch_world_python), str(here / "peer_torch_world.py")]
+        found["torch-world"] = run([*script, json.dumps({**job, "settings": {**SEARCH, "horizon": HORIZON}})])
+    return found
+
+
+def make_predictor(size: str) -> CausalPredictor:
+    """A predictor with random weights, for use without gradients."""
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = SIZES[size]
+    predictor = CausalPredictor(action_dim=BLOCK["action_dim"], context_length=HORIZON, **sizes)
+    return predictor.eval().requires_grad_(False)
+
+
+def rollout_ratio(size: str, repeats: int) -> dict[str, float]:
+    """Milliseconds of a rollout, and its ratio to the forward passes: best of ``repeats``, taken in turns."""
+    predictor, num, dim = make_predictor(size), SEARCH["num_samples"], SIZES[size]["dim"]
+    z, action = torch.randn(1, 1, 1, dim), torch.randn(1, num, HORIZON, BLOCK["action_dim"])
+    frames = torch.randn(num, HORIZON, 1, dim)
+    whole = TensorDict({"action": action[0]}, [num])
+    apart = [TensorDict({"action": action[0, :, t : t + 1]}, [num]) for t in range(HORIZON)]
+    jobs = {
+        "rollout": lambda: predictor.rollout(z, action),
+        "whole": lambda: predictor(frames, whole),
+        "apart": lambda: [predictor(frames[:, :1], query) for query in apart],
+    }
+    best = dict.fromkeys(jobs, float("inf"))
+    with torch.no_grad():
+        for _ in range(repeats):
+            for name, job in jobs.items():
+                begin = time.process_time()
+                job()
+                best[name] = min(best[name], 1e3 * (time.process_time() - begin))
+    return {"rollout": best["rollout"], **{n: best["rollout"] / best[n] for n in ("whole", "apart")}}
+
+
+def run(command: list[str]) -> dict:
+    """The JSON that a peer prints last."""
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(rows: list[dict]) -> str:
+    """The results as a Markdown table."""
+    lines = [
+        "| predictor | environments | planner | parameters | ms a plan of all | worldjepa is faster by |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        same = [r for r in rows if (r["size"], r["num_envs"]) == (row["size"], row["num_envs"])]
+        base = min(next(r for r in same if r["planner"] == "worldjepa")["ms"])
+        cells = [row["size"], row["num_envs"], row["planner"], f"{row['parameters']:,}", f"{min(row['ms']):,.0f}"]
+        lines.append("| " + " | ".join(map(str, [*cells, f"{min(row['ms']) / base:.1f}"])) + " |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What the numbers were measured on."""
+    load = f"load {os.getloadavg()[0]:.1f}"
+    name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, one thread used, {load}; torch {metadata.version('torch')}"
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
