@@ -63,18 +63,19 @@ def windows(path: str, format: str, length: int, stride: int, batch_size: int, s
         path, format=format, num_steps=length, frameskip=stride, keys_to_load=["pixels", "action"]
     )
     loader = torch.utils.data.DataLoader(dataset, batch_size=batch_size, shuffle=True, drop_last=True)
-    count, shape, begin, until = 0, None, 0.0, float("inf")
+    count, shape, begin, cpu_begin, until = 0, None, 0.0, 0.0, float("inf")
     while time.perf_counter() < until:
         for batch in loader:
             if shape is None:  # the first batch opens the file; it does not count
                 shape = {key: list(value.shape) for key, value in batch.items()}
-                begin = time.perf_counter()
+                begin, cpu_begin = time.perf_counter(), time.process_time()
                 until = begin + seconds
                 continue
             count += batch_size
             if time.perf_counter() >= until:
                 break
-    return {"windows_per_s": count / (time.perf_counter() - begin), "num_windows": len(dataset), "shapes": shape}
+    rates = {"windows_per_s": time.perf_counter() - begin, "windows_per_cpu_s": time.process_time() - cpu_begin}
+    return {**{name: count / spent for name, spent in rates.items()}, "num_windows": len(dataset), "shapes": shape}
 
 
 def plan(sizes: dict, settings: dict, num_envs: int, repeats: int) -> dict:
