@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from worldjepa_envs.push_factors import FACTORS, vary_push
 from worldjepa_envs.simulation import Simulation
+from worldjepa_envs.variation import Variation
 
 GOAL = (0.24, 0.0, 0.0)
 """Middle of the goal poses: x, y (m) and angle (rad)."""
@@ -46,7 +48,7 @@ _XML = f"""
     <light pos="-.4 -.4 1.4" dir=".3 .3 -1" directional="true" diffuse=".35 .35 .35" specular="0 0 0"
            castshadow="false"/>
     <camera name="camera" pos="0 -.2 1.3" xyaxes="1 0 0 0 .988 .152" fovy="43"/>
-    <geom class="drawn" size=".51 .51 .01" pos="0 0 -.01" rgba=".86 .83 .78 1"/>
+    <geom name="table" class="drawn" size=".51 .51 .01" pos="0 0 -.01" rgba=".86 .83 .78 1"/>
     <geom class="drawn" size="2 2 .01" pos="0 0 -.03" rgba=".25 .29 .35 1"/>
     <body name="goal" mocap="true">
       <geom class="drawn" size=".030 .116 .0005" pos="-.016 0 .0005" rgba=".10 .42 .32 1"/>
@@ -100,8 +102,8 @@ class PushEnv(Simulation):
         finger_turn: most that the finger is off the block's rear (rad).
         workspace: the finger's centre stays within +-workspace m of ``centre`` on each axis, and the camera shows that.
         centre: x, y (m) of its middle.
-        obs_type, image_size, render_mode, render_size, terminate_on_success, goal_obs, show_goal: see `Simulation`. In
-            the goal observation the block lies at the goal and the finger at its back.
+        obs_type, image_size, render_mode, render_size, terminate_on_success, goal_obs, show_goal, variation,
+            distractor: see `Simulation`. In the goal observation the block lies at the goal and the finger at its back.
     """
 
     score_name, path_key = "progress", "pusher"
@@ -117,6 +119,8 @@ class PushEnv(Simulation):
         terminate_on_success: bool = True,
         goal_obs: bool = False,
         show_goal: bool = True,
+        variation: Variation = None,
+        distractor: bool = False,
         start_distance: tuple[float, float] = (0.34, 0.5),
         start_beside: float = 0.12,
         start_turn: float = 0.6,
@@ -158,6 +162,10 @@ class PushEnv(Simulation):
             terminate_on_success=terminate_on_success,
             goal_obs=goal_obs,
             show_goal=show_goal,
+            factors=FACTORS,
+            vary=vary_push,
+            variation=variation,
+            distractor=distractor,
         )
         for joint, middle in zip(("finger_x", "finger_y"), centre):
             self.model.joint(joint).range = middle - workspace, middle + workspace
@@ -192,7 +200,7 @@ class PushEnv(Simulation):
 
     def _solve(self) -> None:
         x, y, angle = self._goal
-        back = BACK + FINGER_RADIUS
+        back = BACK * self.variation["block_size"] + FINGER_RADIUS * self.variation["agent_size"]
         self.data.qpos[:] = x, y, angle, x - back * math.cos(angle), y - back * math.sin(angle)
 
     def _command(self, action: np.ndarray) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from worldjepa_envs.reach_factors import FACTORS, vary_reach
 from worldjepa_envs.simulation import Simulation
+from worldjepa_envs.variation import Variation
 
 UPPER, FORE = 0.24, 0.2
 """Lengths of the two links in m."""
@@ -34,7 +36,7 @@ _XML = f"""
     <light pos="-.4 -.4 1.4" dir=".3 .3 -1" directional="true" diffuse=".35 .35 .35" specular="0 0 0"
            castshadow="false"/>
     <camera name="camera" pos="0 -.12 1.25" xyaxes="1 0 0 0 .995 .096" fovy="43"/>
-    <geom class="drawn" type="box" size=".51 .51 .01" pos="0 0 -.01" rgba=".86 .83 .78 1"/>
+    <geom name="table" class="drawn" type="box" size=".51 .51 .01" pos="0 0 -.01" rgba=".86 .83 .78 1"/>
     <geom class="drawn" type="box" size="2 2 .01" pos="0 0 -.03" rgba=".25 .29 .35 1"/>
     <body name="goal" mocap="true">
       <geom class="drawn" size=".034 .0005" pos="0 0 .0005" rgba=".10 .42 .32 1"/>
@@ -49,7 +51,7 @@ _XML = f"""
         <inertial pos="{FORE / 2} 0 0" mass=".3" diaginertia=".0015 .0015 .0015"/>
         <joint name="elbow" axis="0 0 1" damping=".01" limited="true" {_LIMITS}/>
         <geom class="drawn" type="capsule" fromto="0 0 0 {FORE} 0 0" size=".018" rgba=".45 .57 .79 1"/>
-        <geom class="drawn" size=".018 .012" pos="{FORE} 0 .012" rgba=".92 .49 .26 1"/>
+        <geom name="tip" class="drawn" size=".018 .012" pos="{FORE} 0 .012" rgba=".92 .49 .26 1"/>
       </body>
     </body>
   </worldbody>
@@ -72,8 +74,8 @@ class ReachEnv(Simulation):
     ``reset(options={"state": [shoulder, elbow, goal x, y]})`` starts from that state (rad, m).
 
     Args:
-        obs_type, image_size, render_mode, render_size, terminate_on_success, goal_obs, show_goal: see `Simulation`. In
-            the goal observation the arm rests with its fingertip at the target.
+        obs_type, image_size, render_mode, render_size, terminate_on_success, goal_obs, show_goal, variation,
+            distractor: see `Simulation`. In the goal observation the arm rests with its fingertip at the target.
     """
 
     score_name, path_key = "progress", "fingertip"
@@ -88,6 +90,8 @@ class ReachEnv(Simulation):
         terminate_on_success: bool = True,
         goal_obs: bool = False,
         show_goal: bool = True,
+        variation: Variation = None,
+        distractor: bool = False,
     ) -> None:
         self._goal = np.zeros(2)
         super().__init__(
@@ -107,6 +111,10 @@ class ReachEnv(Simulation):
             terminate_on_success=terminate_on_success,
             goal_obs=goal_obs,
             show_goal=show_goal,
+            factors=FACTORS,
+            vary=vary_reach,
+            variation=variation,
+            distractor=distractor,
         )
 
     def _place(self, state: np.ndarray | None) -> None:

@@ -19,6 +19,8 @@ DOOR = 0.24
 """Half of the door's width."""
 LAYOUT_LOW, LAYOUT_HIGH = (-0.35, -0.6), (0.35, 0.6)
 """Range of a random layout: x of the wall, y of the door's middle."""
+LONGEST = 4.0 * math.sqrt(2.0)
+"""No way is longer."""
 GOAL_ROOMS = ("other", "same", "any")
 _TRIES = 10_000
 
@@ -58,6 +60,14 @@ class Rooms:
         y = np.where((x > left) & (x < right), np.clip(target, bottom, top), target)
         return np.stack([x, y], 1)
 
+    def pushed_out(self, position: np.ndarray) -> np.ndarray:
+        """The free places [N, 2] in the same rooms nearest to ``position`` [N, 2] along each axis."""
+        left, right = self._edges()[:2]
+        x = position[:, 0]
+        x = np.where(x < self.layout[:, 0], np.minimum(x, left), np.maximum(x, right))
+        limit = self.limit[:, None]
+        return np.clip(np.stack([x, position[:, 1]], 1), -limit, limit)
+
     def path(self, start: np.ndarray, goal: np.ndarray) -> np.ndarray:
         """Length [N] of the way from ``start`` to ``goal`` [N, 2], through the door's middle between two rooms."""
         wall = self.layout[:, 0]
@@ -73,6 +83,12 @@ class Rooms:
 def rooms(layout: np.ndarray, radius: np.ndarray, wall: np.ndarray, door: np.ndarray) -> Rooms:
     """The rooms of a ``layout`` [N, 2] for dots of ``radius``, with half thickness ``wall`` and half width ``door``."""
     return Rooms(layout, 1.0 - radius, wall + radius, door - radius)
+
+
+def usual(layout: np.ndarray) -> Rooms:
+    """The rooms of a ``layout`` [N, 2] with nothing varied."""
+    one = np.ones(len(layout))
+    return rooms(layout, RADIUS * one, WALL * one, DOOR * one)
 
 
 def draw_layout(random: np.random.Generator) -> np.ndarray:
@@ -103,7 +119,3 @@ def draw_ends(
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     x, y = a[:, 0] - b[:, 0], a[:, 1] - b[:, 1]
     return np.sqrt(x * x + y * y)
-
-
-LONGEST = 4.0 * math.sqrt(2.0)
-"""No way is longer."""

@@ -4,6 +4,7 @@
 # pyright: reportAttributeAccessIssue=false
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from worldjepa_envs import rendering  # isort: skip  (chooses the OpenGL backend before mujoco is imported)
@@ -12,6 +13,12 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 from gymnasium import spaces
+
+from worldjepa_envs.distractor import Panel
+from worldjepa_envs.model_changes import Pristine, settle
+from worldjepa_envs.variation import Factors, Stream, Value, Variation
+
+_PANEL = Panel(32)
 
 
 class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
@@ -35,6 +42,9 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         terminate_on_success: end the episode at the first solved step; else it runs to its time limit.
         goal_obs: add "goal_<key>" for each key: the observation of a solved state, the same all through an episode.
         show_goal: the goal is marked in "image"; in ``render()`` it always is.
+        factors, vary: the factors of variation, and what changes a pristine model so that their values hold.
+        variation: what varies in each episode (see `worldjepa_envs.variation`); ``variations`` describes it.
+        distractor: cover the edge of the image by patches that change colour at random with every step.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in gymnasium.Env)
@@ -53,6 +63,10 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         terminate_on_success: bool,
         goal_obs: bool,
         show_goal: bool,
+        factors: Factors,
+        vary: Callable[[Any, dict[str, Value]], None],
+        variation: Variation,
+        distractor: bool,
     ) -> None:
         if obs_type not in ("state", "pixels", "state+pixels"):
             raise ValueError(f'obs_type must be "state", "pixels" or "state+pixels", not {obs_type!r}')
@@ -67,6 +81,14 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         self._num_substeps = num_substeps
         self._image_size, self._render_size = image_size, render_size
         self._terminate_on_success = terminate_on_success
+        self._factors, self._vary = factors, vary
+        self._always: dict[str, Value] = {"distractor": 1} if distractor else {}
+        self._wanted = factors.check(variation)
+        self._values = factors.defaults()
+        self._pristine: Pristine | None = None
+        self._stream: Stream | None = None
+        self._noise = np.random.default_rng(0)
+        self._patches = np.zeros((1, _PANEL.num_patches, 3), np.uint8)
         self._cameras: dict[int, rendering.Camera] = {}
         self._first_error = self._score = 0.0
         self._goal_obs: dict[str, np.ndarray] = {}
@@ -85,22 +107,39 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
             space.update({f"goal_{key}": leaf for key, leaf in list(space.items())})
         self.observation_space = spaces.Dict(space)
 
+    @property
+    def variations(self) -> dict[str, gym.Space]:
+        """The factors of variation: name -> values."""
+        return self._factors.spaces
+
+    @property
+    def variation(self) -> dict[str, Value]:
+        """The value of each factor in this episode."""
+        return dict(self._values)
+
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, np.ndarray], dict]:
         """Start an episode, never one that is already solved.
 
         Args:
             seed: seeds the episode's randomness.
-            options: {"state": numbers} starts from that state (see the task) instead of a random one.
+            options: {"state": numbers} starts from that state (see the task) instead of a random one;
+                {"variation": ...} takes the place of the constructor's in this episode.
         """
         super().reset(seed=seed)
+        options = options or {}
+        if seed is not None or self._stream is None:
+            self._stream = Stream(self.np_random, self.np_random_seed)
+        self._stream.episode += 1
+        self._apply(self._factors.check(options["variation"]) if "variation" in options else self._wanted, self._stream)
         mujoco.mj_resetData(self.model, self.data)
-        state = (options or {}).get("state")
+        state = options.get("state")
         self._place(None if state is None else np.asarray(state, np.float64))
         mujoco.mj_forward(self.model, self.data)
         self._first_error = max(self._error(), 1e-6)
         self._score = self._progress()
         if self._goal_data is not None:
             self._goal_obs = {f"goal_{key}": value for key, value in self._observe_goal(self._goal_data).items()}
+        self._flicker()
         return self._observe(), {"is_success": self._solved(), "score": self._score}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict]:
@@ -113,6 +152,7 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         solved, before = self._solved(), self._score
         self._score = self._progress()
         reward = self._score - before + float(solved)
+        self._flicker()
         info = {"is_success": solved, "score": self._score}
         return self._observe(), reward, solved and self._terminate_on_success, False, info
 
@@ -129,8 +169,25 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
     def _observe(self) -> dict[str, np.ndarray]:
         return {**self._now(), **{key: value.copy() for key, value in self._goal_obs.items()}}
 
+    def _apply(self, wanted: dict[str, Value], episode: Stream) -> None:
+        """Change the model so that what is ``wanted`` holds in this ``episode``."""
+        values = self._factors.choose({**self._always, **wanted}, episode)
+        self._noise = episode.own("noise")
+        if values != self._values:
+            if self._pristine is None:
+                self._pristine = Pristine(self.model)
+            self._pristine.restore()
+            self._vary(self.model, values)
+            settle(self.model)
+            self._values = values
+
+    def _flicker(self) -> None:
+        if self._values["distractor"]:
+            self._patches[0] = _PANEL.draw(self._noise)
+
     def _observe_goal(self, data: mujoco.MjData) -> dict[str, np.ndarray]:
         """The observation of a solved state, set up in ``data`` of its own so that the episode goes its way."""
+        self._flicker()
         live, self.data = self.data, data
         try:
             mujoco.mj_resetData(self.model, data)
@@ -153,7 +210,9 @@ class Simulation(gym.Env[dict[str, np.ndarray], np.ndarray], ABC):
         if size not in self._cameras:
             self._cameras[size] = rendering.Camera(self.model, size, size, "camera")
         self.model.geom_rgba[self._marker, 3] = float(mark)
-        return self._cameras[size].frame(self.data)
+        frame = self._cameras[size].frame(self.data)
+        _PANEL.paint(frame[None], self._patches, np.array([self._values["distractor"]], bool))
+        return frame
 
     def _progress(self) -> float:
         return min(max(1.0 - self._error() / self._first_error, 0.0), 1.0)

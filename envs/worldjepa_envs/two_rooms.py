@@ -6,7 +6,9 @@ import gymnasium as gym
 import numpy as np
 
 from worldjepa_envs.rooms import LONGEST
+from worldjepa_envs.rooms_factors import FACTORS
 from worldjepa_envs.two_rooms_batch import TwoRoomsBatch
+from worldjepa_envs.variation import Stream, Value, Variation
 
 
 class TwoRoomsEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
@@ -30,6 +32,8 @@ class TwoRoomsEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         start_distance: shortest and longest way (through the door) from start to goal.
         goal_obs: add "goal_agent", "goal_image", ...: the observation with the dot at the goal.
         terminate_on_success: end the episode at the first solved step; else it runs to its time limit.
+        variation: what varies in each episode (see `worldjepa_envs.variation`); ``variations`` describes it.
+        distractor: surround the square by patches that change colour at random with every step.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  (as in gymnasium.Env)
@@ -47,6 +51,8 @@ class TwoRoomsEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         start_distance: tuple[float, float] = (0.4, LONGEST),
         goal_obs: bool = False,
         terminate_on_success: bool = True,
+        variation: Variation = None,
+        distractor: bool = False,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode must be None or "rgb_array", not {render_mode!r}')
@@ -58,20 +64,37 @@ class TwoRoomsEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
             goal_room=goal_room,
             start_distance=start_distance,
             goal_obs=goal_obs,
+            variation=variation,
+            distractor=distractor,
         )
+        self._stream: Stream | None = None
         self.render_mode, self._render_size = render_mode, render_size
         self._terminate_on_success = terminate_on_success
         self.action_space, self.observation_space = self._batch.action_space, self._batch.observation_space
+
+    @property
+    def variations(self) -> dict[str, gym.Space]:
+        """The factors of variation: name -> values."""
+        return FACTORS.spaces
+
+    @property
+    def variation(self) -> dict[str, Value]:
+        """The value of each factor in this episode."""
+        return dict(self._batch.variation[0])
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, np.ndarray], dict]:
         """Start an episode.
 
         Args:
             seed: seeds the episode's randomness.
-            options: {"state": 6 numbers} starts from that state instead of a random one.
+            options: {"state": 6 numbers} starts from that state instead of a random one; {"variation": ...} takes the
+                place of the constructor's in this episode.
         """
         super().reset(seed=seed)
-        self._batch.begin(0, self.np_random, options)
+        if seed is not None or self._stream is None:
+            self._stream = Stream(self.np_random, self.np_random_seed)
+        self._stream.episode += 1
+        self._batch.begin(0, self._stream, options)
         self._batch.settle(np.ones(1, bool))
         return self._observe(), self._batch.info(0)
 

@@ -6,10 +6,14 @@ import numpy as np
 from gymnasium import spaces
 
 from worldjepa_envs import rooms, rooms_drawing
+from worldjepa_envs.distractor import Panel
+from worldjepa_envs.rooms_factors import FACTORS
+from worldjepa_envs.variation import Stream, Value, Variation
 
 TOLERANCE = 0.14
-"""Distance from the goal at which it is reached: 0.07 of the square's side."""
-_FLOOR, _WALL, _DOT, _GOAL = (219, 212, 199), (64, 74, 89), (235, 105, 51), (26, 107, 82)
+"""Distance from the goal at which it is reached: 0.07 of the square's side; less than the wall keeps two dots apart."""
+_GOAL = (26, 107, 82)
+_PANEL = Panel(16)  # as wide as the frame around the square
 
 
 class TwoRoomsBatch:
@@ -30,6 +34,8 @@ class TwoRoomsBatch:
         goal_room: str,
         start_distance: tuple[float, float],
         goal_obs: bool,
+        variation: Variation,
+        distractor: bool,
     ) -> None:
         _check(obs_type, image_size, goal_room, start_distance)
         self.obs_type, self.image_size, self._goal_obs = obs_type, image_size, goal_obs
@@ -37,39 +43,34 @@ class TwoRoomsBatch:
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space: Any = self._space()
         self.agent, self.goal, self.layout = (np.zeros((num, 2)) for _ in range(3))
-        self.radius, self.wall = np.full(num, rooms.RADIUS), np.full(num, rooms.WALL)
-        self.door, self.speed = np.full(num, rooms.DOOR), np.full(num, rooms.SPEED)
-        self.square = np.zeros(num, bool)
-        self.colours = {
-            name: np.tile(np.array(c, np.float64), (num, 1))
-            for name, c in {"floor": _FLOOR, "wall": _WALL, "dot": _DOT}.items()
-        }
+        self.radius, self.wall, self.door, self.speed = (np.ones(num) for _ in range(4))
+        self.square, self.noisy = np.zeros(num, bool), np.zeros(num, bool)
+        self.floor_colour, self.wall_colour, self.dot_colour = (np.zeros((num, 3)) for _ in range(3))
+        self._always: dict[str, Value | None] = {"distractor": 1} if distractor else {}
+        self._wanted = FACTORS.check(variation)
+        self.variation: list[dict[str, Value]] = [FACTORS.defaults()] * num
+        self._noise = [np.random.default_rng(0)] * num
+        self._patches = np.zeros((num, _PANEL.num_patches, 3), np.uint8)
         self.score, self.solved = np.zeros(num), np.zeros(num, bool)
         self._first = np.ones(num)
         self._place = rooms.rooms(self.layout, self.radius, self.wall, self.door)
         self._canvas = np.zeros((num, image_size, image_size, 3), np.uint8)
         self._goals: dict[str, np.ndarray] = {}
 
-    def begin(self, row: int, random: np.random.Generator, options: dict[str, Any] | None = None) -> None:
+    def begin(self, row: int, episode: Stream, options: dict[str, Any] | None = None) -> None:
         """Start an episode in ``row``; call `settle` after the last of them.
 
         Raises:
-            ValueError: ``options["state"]`` is not 6 numbers, or in a wall.
+            ValueError: ``options["state"]`` is not 6 numbers, or in a wall; ``options["variation"]`` is not there.
         """
-        state = (options or {}).get("state")
-        one = slice(row, row + 1)
-        if state is not None:
-            numbers = np.asarray(state, np.float64)
-            if numbers.shape != (6,) or not np.isfinite(numbers).all():
-                raise ValueError(f"options['state'] must be 6 numbers (agent, goal, wall x, door y), got {state!r}")
-            self.agent[row], self.goal[row], self.layout[row] = numbers[:2], numbers[2:4], numbers[4:]
-            place = self._rooms(one)
-            if place.blocked(self.agent[one])[0] or place.blocked(self.goal[one])[0]:
-                raise ValueError(f"options['state'] puts agent or goal into a wall: {state!r}")
-            return
-        self.layout[row] = rooms.draw_layout(random) if self._random_layout else 0.0
-        ends = rooms.draw_ends(self._rooms(one), random, self._goal_room, self._distance)
-        self.agent[row], self.goal[row] = ends
+        options = options or {}
+        wanted = FACTORS.check(options["variation"]) if "variation" in options else self._wanted
+        self._vary(row, FACTORS.choose({**self._always, **wanted}, episode))
+        self._noise[row] = episode.own("noise")
+        if options.get("state") is None:
+            self._draw(row, episode.generator)
+        else:
+            self._set(row, options["state"])
 
     def settle(self, begun: np.ndarray) -> None:
         """Compute what holds for the whole episodes that have ``begun`` ([N] bool)."""
@@ -79,11 +80,13 @@ class TwoRoomsBatch:
         self._judge()
         if self.obs_type != "state":
             self._canvas[begun] = self.rooms_image(self.image_size, begun)
+        self._flicker(begun)
         if self._goal_obs:
             for key, value in self._now(self.goal).items():
                 mask = begun.reshape(-1, *[1] * (value.ndim - 1))
                 before = self._goals.get(f"goal_{key}", value)
                 self._goals[f"goal_{key}"] = np.where(mask, value, before)
+            self._flicker(begun)  # the panel of the start is not the goal's
 
     def step(self, action: np.ndarray, moving: np.ndarray) -> np.ndarray:
         """Apply ``action`` [N, 2], clipped to [-1, 1], in the rows ``moving`` [N] bool; the rewards [N], else 0.
@@ -97,6 +100,7 @@ class TwoRoomsBatch:
         step = np.clip(action, -1.0, 1.0) * self.speed[:, None]
         moved = self._place.move(self.agent, step)
         self.agent = np.where(moving[:, None], moved, self.agent)
+        self._flicker(moving)
         before = self.score
         self._judge()
         return np.where(moving, self.score - before + self.solved, 0.0)
@@ -111,7 +115,7 @@ class TwoRoomsBatch:
 
     def rooms_image(self, size: int, rows: np.ndarray) -> np.ndarray:
         """Pictures [n, size, size, 3] of the empty rooms of some rows."""
-        look = self.colours["floor"][rows], self.colours["wall"][rows]
+        look = self.floor_colour[rows], self.wall_colour[rows]
         return rooms_drawing.canvas(size, self.layout[rows], self.wall[rows], self.door[rows], *look)
 
     def picture(self, size: int) -> np.ndarray:
@@ -120,7 +124,8 @@ class TwoRoomsBatch:
         image = self.rooms_image(size, everyone)
         goal = np.tile(np.array(_GOAL, np.float64), (len(image), 1))
         rooms_drawing.add_dots(image, self.goal, np.full(len(image), TOLERANCE), ~everyone, goal)
-        rooms_drawing.add_dots(image, self.agent, self.radius, self.square, self.colours["dot"])
+        rooms_drawing.add_dots(image, self.agent, self.radius, self.square, self.dot_colour)
+        _PANEL.paint(image, self._patches, self.noisy)
         return image
 
     def _now(self, agent: np.ndarray) -> dict[str, np.ndarray]:
@@ -130,14 +135,42 @@ class TwoRoomsBatch:
             obs = {key: value.astype(np.float32) for key, value in parts.items()}
         if self.obs_type != "state":
             obs["image"] = self._canvas.copy()
-            rooms_drawing.add_dots(obs["image"], agent, self.radius, self.square, self.colours["dot"])
+            rooms_drawing.add_dots(obs["image"], agent, self.radius, self.square, self.dot_colour)
+            _PANEL.paint(obs["image"], self._patches, self.noisy)
         return obs
+
+    def _vary(self, row: int, values: dict[str, Value]) -> None:
+        self.variation[row] = values
+        self.radius[row], self.speed[row] = values["agent_radius"], values["agent_speed"]
+        self.wall[row], self.door[row] = values["wall_width"], values["door_width"]
+        self.square[row], self.noisy[row] = values["agent_shape"], values["distractor"]
+        self.floor_colour[row], self.wall_colour[row] = values["background_color"], values["wall_color"]
+        self.dot_colour[row] = values["agent_color"]
+
+    def _draw(self, row: int, random: np.random.Generator) -> None:
+        """A random start: the same whatever varies, but for what would be in a wall."""
+        one = slice(row, row + 1)
+        self.layout[row] = rooms.draw_layout(random) if self._random_layout else 0.0
+        ends = rooms.draw_ends(rooms.usual(self.layout[one]), random, self._goal_room, self._distance)
+        self.agent[one], self.goal[one] = (self._rooms(one).pushed_out(end[None]) for end in ends)
+
+    def _set(self, row: int, state: Any) -> None:
+        numbers, one = np.asarray(state, np.float64), slice(row, row + 1)
+        if numbers.shape != (6,) or not np.isfinite(numbers).all():
+            raise ValueError(f"options['state'] must be 6 numbers (agent, goal, wall x, door y), got {state!r}")
+        self.agent[row], self.goal[row], self.layout[row] = numbers[:2], numbers[2:4], numbers[4:]
+        place = self._rooms(one)
+        if place.blocked(self.agent[one])[0] or place.blocked(self.goal[one])[0]:
+            raise ValueError(f"options['state'] puts agent or goal into a wall: {state!r}")
+
+    def _flicker(self, rows: np.ndarray) -> None:
+        """New colours of the distractor's patches."""
+        for row in np.flatnonzero(rows & self.noisy).tolist():
+            self._patches[row] = _PANEL.draw(self._noise[row])
 
     def _judge(self) -> None:
         x, y = self.agent[:, 0] - self.goal[:, 0], self.agent[:, 1] - self.goal[:, 1]
-        side = self.layout[:, 0]
-        same_room = (self.agent[:, 0] < side) == (self.goal[:, 0] < side)
-        self.solved = (x * x + y * y < TOLERANCE**2) & same_room
+        self.solved = x * x + y * y < TOLERANCE**2
         self.score = np.clip(1.0 - self._place.path(self.agent, self.goal) / self._first, 0.0, 1.0)
 
     def _rooms(self, rows: slice) -> rooms.Rooms:

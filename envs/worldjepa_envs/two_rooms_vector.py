@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from worldjepa_envs.rooms import LONGEST
+from worldjepa_envs.rooms_factors import FACTORS
 from worldjepa_envs.two_rooms import TwoRoomsEnv
 from worldjepa_envs.two_rooms_batch import TwoRoomsBatch
+from worldjepa_envs.variation import Value, Variation, stream
 
 
 class TwoRoomsVectorEnv(VectorEnv):
@@ -46,6 +48,8 @@ class TwoRoomsVectorEnv(VectorEnv):
         start_distance: tuple[float, float] = (0.4, LONGEST),
         goal_obs: bool = False,
         terminate_on_success: bool = True,
+        variation: Variation = None,
+        distractor: bool = False,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode must be None or "rgb_array", not {render_mode!r}')
@@ -57,6 +61,8 @@ class TwoRoomsVectorEnv(VectorEnv):
             goal_room=goal_room,
             start_distance=start_distance,
             goal_obs=goal_obs,
+            variation=variation,
+            distractor=distractor,
         )
         self.num_envs, self._mode = num_envs, AutoresetMode(autoreset_mode)
         self.metadata = {**TwoRoomsEnv.metadata, "autoreset_mode": self._mode}
@@ -66,9 +72,19 @@ class TwoRoomsVectorEnv(VectorEnv):
         self.single_observation_space = self._batch.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._generators = [seeding.np_random()[0] for _ in range(num_envs)]
+        self._streams = [stream() for _ in range(num_envs)]
         self._steps = np.zeros(num_envs, np.int64)
         self._terminated, self._truncated = (np.zeros(num_envs, bool) for _ in range(2))
+
+    @property
+    def variations(self) -> dict[str, gym.Space]:
+        """The factors of variation: name -> values."""
+        return FACTORS.spaces
+
+    @property
+    def variation(self) -> list[dict[str, Value]]:
+        """The value of each factor in the episode of each row."""
+        return [dict(values) for values in self._batch.variation]
 
     def reset(  # type: ignore[override]
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -84,7 +100,7 @@ class TwoRoomsVectorEnv(VectorEnv):
             raise ValueError(f"reset_mask must be {self.num_envs} booleans with one True at least, got {mask!r}")
         for row in np.flatnonzero(begun).tolist():
             if seeds is not None and seeds[row] is not None:
-                self._generators[row] = seeding.np_random(seeds[row])[0]
+                self._streams[row] = stream(seeds[row])
         self._begin(begun, options)
         return self._batch.observe(), self._info(begun)
 
@@ -118,7 +134,8 @@ class TwoRoomsVectorEnv(VectorEnv):
         state = options.get("state")
         for row in np.flatnonzero(begun).tolist():
             own = {**options, "state": state[row]} if state is not None and np.ndim(state) == 2 else options
-            self._batch.begin(row, self._generators[row], own)
+            self._streams[row].episode += 1
+            self._batch.begin(row, self._streams[row], own)
         self._batch.settle(begun)
         self._steps[begun] = 0
         self._terminated[begun] = self._truncated[begun] = False

@@ -73,10 +73,9 @@ def test_success_is_distance_within_tolerance(miss, solved):
     assert info["is_success"] is solved
 
 
-def test_near_behind_the_wall_is_not_there():
-    env = TwoRoomsEnv(obs_type="state")
-    env._batch.wall[:], env._batch.radius[:] = 0.01, 0.01
-    _, info = env.reset(options={"state": [-0.03, 0.8, 0.03, 0.8, 0.0, 0.0]})
+def test_a_goal_behind_the_wall_is_out_of_reach():
+    env = TwoRoomsEnv(variation={"wall_width": 0.04, "agent_radius": 0.06})  # the thinnest wall, the smallest dot
+    _, info = env.reset(options={"state": [-0.1, 0.8, 0.1, 0.8, 0.0, 0.0]})
     assert not info["is_success"]
 
 
