@@ -2,8 +2,9 @@
 
 Importing this package registers the environments and imports no simulator. Own: worldjepa/Push-v0, worldjepa/Reach-v0,
 and worldjepa/TwoRooms-v0, which needs no simulator.
-Adapters: worldjepa/PushT-v0 (gym-pusht), worldjepa/MetaWorld-<task>-v0, worldjepa/Fetch<Task>-v0
-(gymnasium-robotics), `make_from_env_args` (robosuite and Gymnasium through robomimic's ``env_args``).
+Adapters: worldjepa/PushT-v0 (gym-pusht), worldjepa/MetaWorld-<task>-v0, worldjepa/Fetch<Task>-v0 and
+worldjepa/PointMaze-<maze>-v0 (gymnasium-robotics), `make_from_env_args` (robosuite and Gymnasium through robomimic's
+``env_args``).
 
 Every one gives Dict observations (float32 parts; images uint8, rows x columns x 3) and says in ``info["is_success"]``,
 at reset and at each step, whether its task is solved.
@@ -32,6 +33,7 @@ _HOME = {
 }
 __all__ = [
     "METAWORLD_TASKS",
+    "POINT_MAZES",
     "FastRender",
     "check_frame",
     "expert",
@@ -51,6 +53,9 @@ METAWORLD_TASKS = tuple(
     """.split()  # noqa: SIM905
 )
 """The tasks of Meta-World 3."""
+
+POINT_MAZES = {"Open": 300, "UMaze": 300, "Medium": 600, "Large": 800}
+"""The point mazes, with the steps of an episode."""
 
 
 def _register(name: str, entry_point: str, max_episode_steps: int, vector: str | None = None, **kwargs: Any) -> None:
@@ -73,6 +78,8 @@ _register("TwoRooms", "two_rooms:TwoRoomsEnv", 100, vector="two_rooms_vector:Two
 _register("PushT", "pusht:PushTEnv", 300)
 for _task in METAWORLD_TASKS:
     _register(f"MetaWorld-{_task}", "metaworld:make_metaworld", 200, task=_task)
+for _maze, _steps in POINT_MAZES.items():
+    _register(f"PointMaze-{_maze}", "pointmaze:PointMaze", _steps, maze=_maze)
 for _task in ("Reach", "Push", "Slide", "PickAndPlace"):
     _register(f"Fetch{_task}", "robotics:make_robotics", 50, env_id=f"Fetch{_task}-v4")
 

@@ -18,7 +18,7 @@ FACTORS = Factors(
         "background_color": colour((219, 212, 199), pale=True),
         "block_size": number(0.8, 1.25, 1.0),
         "agent_size": number(0.75, 1.5, 1.0),
-        "block_mass": number(0.25, 10.0, 1.0),
+        "block_mass": number(0.25, 4.0, 1.0),
         "table_friction": number(0.5, 8.0, 1.0),
         "camera_shift": Factor(spaces.Box(-0.06, 0.06, (3,), np.float64), (0.0, 0.0, 0.0)),
         "distractor": switch(),

@@ -17,7 +17,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 for _looks in LOOKS.values():
     _looks.update(camera_shift=(0.05, 0.0, 0.0), distractor=1)
 PHYSICS = {
-    "Push": {"block_size": 1.25, "agent_size": 1.5, "block_mass": 10.0, "table_friction": 8.0},
+    "Push": {"block_size": 1.25, "agent_size": 1.5, "block_mass": 4.0, "table_friction": 8.0},
     "Reach": {"arm_mass": 3.0, "joint_friction": 10.0},
 }
 
