@@ -54,7 +54,7 @@ class ChunkPolicy:
         if not 1 <= steps <= chunk:
             raise ValueError(f"n_action_steps must lie in 1..{chunk} (the chunk), got {steps}")
         self.learner = learner.to(device).eval()
-        self.keys, self.history = window.keys, window.history
+        self.keys, self.history = window.seen, window.history
         self.n_action_steps, self.temporal_ensemble, self.device = steps, temporal_ensemble, device
         self._rows: dict[int, _Row] = {}
 

@@ -14,6 +14,7 @@ from torch import nn
 from worldjepa.commands.run_folder import DataChoice, data_section, read_config, settings, versions, write_config
 from worldjepa.commands.train import Options, Selection
 from worldjepa.data import Store, WindowSampler, open_store, split_episodes
+from worldjepa.data.goals import GoalSampler
 from worldjepa.learner import Learner
 from worldjepa.recipes import fit_statistics, make_learner, recipe, save_pretrained
 from worldjepa.recipes.keys import Window
@@ -118,9 +119,11 @@ def choose_episodes(store: Store, selection: Selection) -> dict[str, np.ndarray]
     return chosen
 
 
-def make_sampler(store: Store, episodes: dict[str, np.ndarray], window: Window, options: Options) -> WindowSampler:
-    """The windows that a recipe trains on."""
-    return WindowSampler(
+def make_sampler(
+    store: Store, episodes: dict[str, np.ndarray], window: Window, options: Options
+) -> WindowSampler | GoalSampler:
+    """The windows that a recipe trains on, with goals where it wants them."""
+    sampler = WindowSampler(
         store,
         episodes=np.concatenate([episodes["train"], episodes["unlabelled"]]),
         unlabelled=episodes["unlabelled"],
@@ -128,6 +131,7 @@ def make_sampler(store: Store, episodes: dict[str, np.ndarray], window: Window, 
         **window.options(),
         seed=options.episodes.seed,
     )
+    return GoalSampler(sampler, window.goal_keys) if window.goal_keys else sampler
 
 
 def validation(
@@ -139,12 +143,11 @@ def validation(
     """
     if len(episodes) == 0:
         return None
-    sampler = WindowSampler(
-        store,
-        episodes=episodes,
-        batch_size=batch_size,
-        **window.options(),
+    sampler: WindowSampler | GoalSampler = WindowSampler(
+        store, episodes=episodes, batch_size=batch_size, **window.options()
     )
+    if window.goal_keys:
+        sampler = GoalSampler(sampler, window.goal_keys)
     count = min(len(sampler), MAX_VALID_WINDOWS)
     anchors = np.linspace(0, len(sampler) - 1, count).round().astype(np.int64)
 

@@ -1,6 +1,6 @@
 """One file per published system; `RECIPES` names them."""
 
-from worldjepa.recipes import ac_jepa, act_jepa, bc
+from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc
 from worldjepa.recipes.pretrained import from_pretrained, push_to_hub, save_pretrained
 from worldjepa.recipes.table import RECIPES, fit_statistics, make_learner, recipe
 
@@ -11,6 +11,7 @@ __all__ = [
     "bc",
     "fit_statistics",
     "from_pretrained",
+    "gcbc",
     "make_learner",
     "push_to_hub",
     "recipe",

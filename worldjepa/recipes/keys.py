@@ -23,6 +23,13 @@ class Window:
     """Control steps from one frame to the next; an action is a block of so many."""
     pad: bool = True
     """Whether windows may reach over the ends of an episode."""
+    goal_keys: tuple[str, ...] = ()
+    """Observations whose goal, "goal_<key>", is given beside them (`GoalSampler`)."""
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Observation keys that a policy reads, goals included."""
+        return (*self.keys, *(f"goal_{key}" for key in self.goal_keys))
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `WindowSampler`."""
@@ -31,8 +38,12 @@ class Window:
 
 
 def resolve_states(wanted: tuple[str, ...], spec: DataSpec) -> tuple[str, ...]:
-    """``wanted``, or all state keys of the data if it is empty; checked."""
-    states = wanted or tuple(k for k, v in spec.obs.items() if v.kind == "state")
+    """``wanted``, or all state keys of the data if it is empty; checked.
+
+    Goals recorded beside observations ("goal_agent" beside "agent") are taken only when they are named.
+    """
+    goals = {f"goal_{k}" for k in spec.obs}
+    states = wanted or tuple(k for k, v in spec.obs.items() if v.kind == "state" and k not in goals)
     check_keys(states, "state", spec)
     return states
 

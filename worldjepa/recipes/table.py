@@ -15,7 +15,7 @@ from worldjepa.jepa import JEPA
 from worldjepa.learner import Learner, Origin
 from worldjepa.normalize import HasStatistics, Normalizer
 from worldjepa.objectives import Sum
-from worldjepa.recipes import ac_jepa, act_jepa, bc
+from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc
 from worldjepa.recipes.keys import Window, check_relative, resolve_states
 from worldjepa.types import DataSpec
 
@@ -46,6 +46,7 @@ RECIPES: dict[str, Recipe] = {
         act_jepa.window,
     ),
     "bc": Recipe(bc.Config, {"small": bc.Config}, bc.build, bc.window),
+    "gcbc": Recipe(gcbc.Config, {"small": gcbc.Config}, gcbc.build, gcbc.window),
     "ac_jepa": Recipe(
         ac_jepa.Config,
         {
@@ -126,10 +127,12 @@ def make_learner(
         )
     window = part.window(config, spec)
     keys = [k for k in window.keys if spec.obs[k].kind == "state"]
+    goals = {f"goal_{k}": k for k in window.goal_keys if k in keys}
     model, objective = part.build(config, spec, **parts)
     frame = {"relative_to": getattr(config, "relative_to", None), "now": window.history - 1}
     if statistics is None:
         shapes = {**{k: spec.obs[k].shape for k in keys}, "action": (spec.action_dim * window.stride,)}
+        shapes |= {goal: shapes[key] for goal, key in goals.items()}
         normalizer = Normalizer.empty(shapes, **frame)
     else:
         missing = [k for k in [*keys, "action"] if k not in statistics]
@@ -138,6 +141,7 @@ def make_learner(
                 f"normalisation statistics of {missing} are missing; there are some for {sorted(statistics)}"
             )
         wanted = {**{k: statistics[k] for k in keys}, "action": _of_blocks(statistics["action"], window.stride)}
+        wanted |= {goal: statistics[key] for goal, key in goals.items()}
         normalizer = Normalizer(wanted, mode=config.normalization, **frame)
     return Learner(normalizer, model, objective, Origin(name, config, spec))
 
