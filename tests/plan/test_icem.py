@@ -74,3 +74,12 @@ def test_keeping_none_is_possible() -> None:
     )
     assert plan.elites is not None
     assert plan.elites.shape == (1, 0, H, A)
+
+
+def test_noise_is_smooth_within_a_block_of_control_steps() -> None:
+    """Two control steps an action: the sequence of control steps is what one of twice the length is."""
+    generator = torch.Generator().manual_seed(0)
+    blocks, plain = torch.empty(4, 3, 4), torch.empty(4, 6, 2)
+    coloured(2.0, 3, blocks, block=2)(blocks, generator)
+    coloured(2.0, 6, plain)(plain, generator.manual_seed(0))
+    assert torch.equal(blocks.view(4, 6, 2), plain)

@@ -30,15 +30,14 @@ class FrameEncoder(nn.Module):
         state: encoder of the state keys, or None.
         trunks: by image key: [M, C, h, w] pixels -> [M, channels, h', w'] or [M, channels].
         shapes: by image key: (rows, columns, channels).
-        dim: width D of a token; with ``tokens="map"`` it must be the trunk's channels plus the state's width, unless
-            ``project`` is set.
+        dim: width D of a token; not looked at without a projection, where the parts decide it.
         tokens: see above.
         project: hidden width of a perceptron with batch norm that makes the token (LeWorldModel's projector), 0 for a
             linear map, None for none.
         pixels: "unit" maps bytes to [0, 1]; "imagenet" standardises them as ImageNet's.
 
     Raises:
-        ValueError: nothing to encode, cameras whose maps differ, widths that do not fit.
+        ValueError: nothing to encode, cameras whose maps differ.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class FrameEncoder(nn.Module):
             raise ValueError("encode at least one observation: name state keys or image keys")
         if tokens not in ("one", "map") or pixels not in ("unit", "imagenet"):
             raise ValueError(f'tokens must be "one" or "map", pixels "unit" or "imagenet"; got {tokens!r}, {pixels!r}')
-        self.dim, self.tokens, self.image_keys = dim, tokens, tuple(trunks)
+        self.tokens, self.image_keys = tokens, tuple(trunks)
         self.shapes = {key: tuple(shapes[key]) for key in trunks}
         self.state = state
         self.trunks = nn.ModuleDict({module_name(key): trunk for key, trunk in trunks.items()})
@@ -69,11 +68,10 @@ class FrameEncoder(nn.Module):
         self.register_buffer("pixel_shift", shift, persistent=False)
         cells, width = self._measure()
         self.num_tokens = 1 if tokens == "one" else cells
+        self.dim = width if project is None else dim
         self.project: nn.Module = nn.Identity()
         if project is not None:
             self.project = projector(width, project, dim) if project else nn.Linear(width, dim)
-        elif width != dim:
-            raise ValueError(f"without a projection the latents are {width} wide: set dim to that, got {dim}")
 
     @property
     def keys(self) -> tuple[str, ...]:

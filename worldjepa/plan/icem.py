@@ -37,6 +37,8 @@ class ICEM:
     """Share of the former mean and spread kept at each refit, [0, 1)."""
     beta: float = 2.0
     """Colour of the noise: power falls as 1 / frequency ** beta over the horizon; 0 is white."""
+    block: int = 1
+    """Control steps that an action is made of (a world model's stride): the noise is smooth within an action too."""
     decay: float = 1.25
     """Each iteration draws this many times fewer samples than the one before, but at least 2 ``num_elites``."""
     keep: float = 0.3
@@ -48,8 +50,10 @@ class ICEM:
         check_search(self.num_samples, self.iterations, self.std, self.min_std, self.budget_ms)
         check_elites(self.num_elites, self.num_samples)
         check_share(momentum=self.momentum, keep=self.keep)
-        if self.beta < 0 or self.decay < 1:
-            raise ValueError(f"beta must be at least 0 and decay at least 1, got {self.beta} and {self.decay}")
+        if self.beta < 0 or self.decay < 1 or self.block < 1:
+            raise ValueError(
+                f"beta must be at least 0, decay and block at least 1, got {self.beta}, {self.decay} and {self.block}"
+            )
 
     def num_drawn(self, iteration: int) -> int:
         """Sequences drawn in an iteration counted from 0."""
@@ -70,7 +74,10 @@ class ICEM:
         """See `Planner.plan`; `Plan.elites` are the elites that stay, best first."""
         search = Search(cost, init, generators, low, high, candidates, self.num_samples, self.budget_ms)
         mean, std = search.init, torch.full_like(search.init, self.std)
-        draw = coloured(self.beta, init.shape[1], torch.empty(0, dtype=init.dtype, device=generators[0].device))
+        if init.shape[2] % self.block:
+            raise ValueError(f"an action of {init.shape[2]} numbers is not made of {self.block} control steps")
+        like = torch.empty(0, dtype=init.dtype, device=generators[0].device)
+        draw = coloured(self.beta, init.shape[1], like, self.block)
         num_kept = int(self.keep * self.num_elites)
         elites, value = search.init[:, None][:, :0], search.init.new_empty(len(init), 0)
         for number in search.rounds(self.iterations):

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from worldjepa.plan.search import Draw, white
 
 
-def coloured(beta: float, horizon: int, like: Tensor) -> Draw:
+def coloured(beta: float, horizon: int, like: Tensor, block: int = 1) -> Draw:
     """Noise of variance 1 whose power falls as 1 / frequency ** beta over ``horizon`` steps.
 
     beta 0 is white noise, 1 pink, 2 red; the larger, the smoother a sequence (iCEM, arXiv 2008.06389, section 3.1). The
@@ -16,15 +16,18 @@ def coloured(beta: float, horizon: int, like: Tensor) -> Draw:
 
     Args:
         like: a tensor of the dtype and device of the noise.
+        block: control steps that an action of the sequence is made of, side by side in the order of time: the noise is
+            smooth over all ``horizon * block`` of them.
     """
-    if beta == 0 or horizon == 1:
+    length = horizon * block
+    if beta == 0 or length == 1:
         return white
-    mix = _mixing(beta, horizon).to(dtype=like.dtype, device=like.device)
+    mix = _mixing(beta, length).to(dtype=like.dtype, device=like.device)
 
     def draw(noise: Tensor, generator: Generator) -> None:
-        num_samples, _, width = noise.shape
-        plain = noise.new_empty(horizon, num_samples * width).normal_(generator=generator)
-        noise.copy_((mix @ plain).view(horizon, num_samples, width).transpose(0, 1))
+        num_samples, width = noise.shape[0], noise.shape[2] // block
+        plain = noise.new_empty(length, num_samples * width).normal_(generator=generator)
+        noise.copy_((mix @ plain).view(length, num_samples, width).transpose(0, 1).reshape(noise.shape))
 
     return draw
 

@@ -197,8 +197,18 @@ def dino_wm() -> Config:
 
 
 def small() -> Config:
-    """For a CPU and 64 px images: a CNN, one token, a two-layer transformer, SIGReg and inverse dynamics."""
-    return Config(image_keys=("image",), stride=5, horizon=8, sigreg=0.1, inverse=1.0)
+    """For a CPU and 64 px images: a CNN, one token, a GRU, SIGReg and inverse dynamics."""
+    return Config(
+        image_keys=("image",),
+        stride=5,
+        horizon=8,
+        trunk_width=16,
+        dim=64,
+        predictor="recurrent",
+        predictor_layers=1,
+        sigreg=0.1,
+        inverse=10.0,
+    )
 
 
 def states() -> Config:
@@ -258,12 +268,8 @@ def _encoder(config: Config, spec: DataSpec, features: nn.Module | None) -> Fram
     trunks = {key: _trunk(config, shape, features) for key, shape in shapes.items()}
     if features is not None:
         features.requires_grad_(False)
-    dim = config.dim
-    if config.projector is None:  # then the parts decide
-        probe = FrameEncoder(state, trunks, shapes, dim=dim, tokens=config.tokens, project=0, pixels=config.pixels)
-        dim = probe.project.in_features  # pyright: ignore[reportAttributeAccessIssue]
     return FrameEncoder(
-        state, trunks, shapes, dim=int(dim), tokens=config.tokens, project=config.projector, pixels=config.pixels
+        state, trunks, shapes, dim=config.dim, tokens=config.tokens, project=config.projector, pixels=config.pixels
     )
 
 
