@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from worldjepa.learner import Learner
 
 
+IMAGE_BYTES = 256_000_000
+"""Of the images of the windows of one role that are held in memory."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Writes RUN/probe.json, and RUN/imagination.json where the model predicts latents."""
@@ -27,13 +31,13 @@ class Options:
     others: Positional[tuple[Path, ...]] = ()
     """Runs on the same data whose encoders are probed beside it."""
     horizon: int | None = None
-    """Steps ahead; by default the model's own horizon (16 for a model that has none)."""
+    """Steps ahead (of a world model: blocks of actions); by default the model's own horizon (16 if it has none)."""
     state_keys: tuple[str, ...] = ()
     """States to predict; empty: all of the data's."""
     probe: Literal["linear", "mlp"] = "linear"
     """What reads the states from the frozen latents: ridge regression or a perceptron."""
-    max_windows: int = 8000
-    """At most so many windows, for fitting and for scoring."""
+    max_windows: int | None = None
+    """At most so many windows, for fitting and for scoring; by default 8000, or as many as hold 256 MB of images."""
     starts: int = 6
     """Imagined trajectories kept for the report."""
     seed: int = 0
@@ -69,7 +73,8 @@ def run(options: Options) -> int:
     )
     console.print(
         f"\nimagined {how}: RMSE {found['rmse']:.3f}; copying the present {found['copy_rmse']:.3f}; "
-        f"the decoder alone {found['decoder_rmse']:.3f}; {found['num_windows']} held-out starts"
+        f"a linear model {found['linear_rmse']:.3f}; the decoder alone {found['decoder_rmse']:.3f}; "
+        f"{found['num_windows']} held-out starts"
     )
     console.print(f"{options.run}/probe.json, {options.run}/imagination.json")
     return 0
@@ -141,7 +146,9 @@ def probe(
     fresh = make_learner(origin.recipe, origin.config, origin.spec, statistics).eval()
     learners = {origin.recipe: learner, **others, "random init": fresh}
     train, test = windows(list(learners.values()), store, episodes, states, horizon, options)
-    models = {name: features(x) for name, x in learners.items()} | {"raw state linear": raw_features}
+    models = {name: features(x) for name, x in learners.items()}
+    if any(train.obs[key].dtype != torch.uint8 for key in train.obs.keys(True, True)):
+        models["raw state linear"] = raw_features
     return state_probe(models, train, test, kind=options.probe, seed=options.seed)
 
 
@@ -153,13 +160,22 @@ def windows(
     horizon: int,
     options: Options,
 ) -> "tuple[ProbeWindows, ProbeWindows]":
-    """Windows of the training and of the held-out episodes, with all that any of the learners reads."""
+    """Windows of the training and of the held-out episodes, with all that any of the learners reads.
+
+    Raises:
+        ValueError: learners whose frames are not equally far apart.
+    """
     from worldjepa.evaluate.probe import probe_windows
     from worldjepa.recipes import recipe
 
     needed = [recipe(x.origin.recipe).window(x.origin.config, x.origin.spec) for x in learners]
     keys = tuple(dict.fromkeys(key for window in needed for key in window.keys))
     history = max(window.history for window in needed)
+    strides = sorted({window.stride for window in needed})
+    if len(strides) > 1:
+        raise ValueError(f"these runs see frames {strides} steps apart, so they cannot be probed on the same windows")
+    images = any(sees_future_images(x) for x in learners)
+    limit = options.max_windows or most_windows(store, keys, history + horizon if images else history)
     train, test = (
         probe_windows(
             store,
@@ -168,13 +184,31 @@ def windows(
             keys=keys,
             history=history,
             horizon=horizon,
-            max_windows=options.max_windows,
+            stride=strides[0],
+            images=images,
+            max_windows=limit,
             reference=episodes["train"],
             seed=options.seed,
         )
         for role in ("train", "valid")
     )
     return train, test
+
+
+def sees_future_images(learner: "Learner") -> bool:
+    """Whether imagining with it takes the images of the steps ahead."""
+    from worldjepa.evaluate.latents import rolls_out_frames
+
+    return learner.model.predictor is not None and rolls_out_frames(learner)
+
+
+def most_windows(store: "Store", keys: tuple[str, ...], frames: int) -> int:
+    """Windows whose images fit into memory, at most 8000 and at least 64."""
+    import math
+
+    images = [store.spec.obs[key] for key in keys if store.spec.obs[key].kind == "image"]
+    size = frames * sum(math.prod(image.shape) for image in images)
+    return 8000 if size == 0 else int(min(8000, max(64, IMAGE_BYTES // size)))
 
 
 def imagine_run(

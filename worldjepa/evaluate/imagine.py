@@ -2,23 +2,24 @@
 
 A model whose predictor is told the actions is rolled out under the recorded ones; one that is not predicts the future
 under the demonstrated behaviour. The decoder is one linear map from latents, true and predicted ones alike, to states,
-fitted on training episodes: a decoded rollout can only be as good as the latents are. Copying the present is the floor.
+fitted on training episodes: a decoded rollout can only be as good as the latents are. Copying the present is the floor,
+and a linear model of the latents, decoded in the same way, stands beside.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy import ndarray
 from sklearn.linear_model import RidgeCV
-from tensordict import TensorDict
 from torch import Tensor
 
+from worldjepa.evaluate.latents import rolls_out_frames, steering, window_latents
+from worldjepa.evaluate.linear_model import fit_linear_model
 from worldjepa.evaluate.probe import ProbeWindows
 from worldjepa.learner import Learner
-from worldjepa.predictors import QueryPredictor
 from worldjepa.types import nested
 
 
@@ -35,41 +36,84 @@ class Imagination:
     steered: bool
     """Whether the rollout was told the recorded actions."""
     stride: int = 1
-    """Transitions from one of the steps above to the next."""
+    """Recorded steps from one of the steps above to the next."""
+    linear: Float[ndarray, "n h1 s"] | None = None
+    """Decoded rollouts of the linear model, through a decoder of its own."""
+    latent: dict[str, list[float]] = field(default_factory=dict)
+    """Errors of the latents at steps 1..H, "imagined", "copy" and "linear": root mean square over windows and features,
+    in standard deviations of the true latents. 1 is as bad as always saying their mean."""
+    disagreement: Float[ndarray, "n h"] | None = None
+    """Of the model's ensemble at steps 1..H, in the units of the latents."""
 
     def rmse(self) -> dict[str, float]:
-        """Errors over steps 1..H: of the rollout, of copying the present, of the decoder alone."""
+        """Errors over steps 1..H: of the rollout, of copying the present, of the decoder alone, of the linear model."""
         truth = self.real[:, 1:]
         parts = {"rmse": self.imagined[:, 1:], "copy_rmse": self.real[:, :1], "decoder_rmse": self.decoded[:, 1:]}
+        parts |= {} if self.linear is None else {"linear_rmse": self.linear[:, 1:]}
         return {name: float(np.sqrt(np.mean(np.square(part - truth)))) for name, part in parts.items()}
 
     def per_step(self) -> dict[str, list[float]]:
-        """RMSE at steps 1..H of the rollout and of copying the present."""
-        error = np.sqrt(np.mean(np.square(self.imagined - self.real), axis=(0, 2)))
-        copied = np.sqrt(np.mean(np.square(self.real[:, :1] - self.real), axis=(0, 2)))
-        return {"imagined": error[1:].tolist(), "copy": copied[1:].tolist()}
+        """RMSE at steps 1..H of the rollout, of copying the present, of the decoder alone and of the linear model."""
+        parts = {"imagined": self.imagined, "copy": self.real[:, :1], "decoder": self.decoded}
+        parts |= {} if self.linear is None else {"linear": self.linear}
+        return {
+            name: np.sqrt(np.mean(np.square(part - self.real), axis=(0, 2)))[1:].tolist()
+            for name, part in parts.items()
+        }
 
 
 def imagine(learner: Learner, train: ProbeWindows, test: ProbeWindows) -> Imagination:
-    """Fit the decoder on ``train`` and imagine every window of ``test``.
+    """Fit decoder and linear model on ``train`` and imagine every window of ``test``.
+
+    Args:
+        learner: in eval mode.
+        train, test: windows of the model's own stride (`imagined_steps`), with images where it imagines frames.
 
     Raises:
-        ValueError: the model has no predictor, or predicts images, which a state decoder cannot show.
+        ValueError: the model has no predictor, predicts images, which a state decoder cannot show, or not so far.
     """
-    stride = _predictor(learner).stride
-    predicted, true = [], []
+    stride = imagined_steps(learner)
     for windows in (train, test):
-        predicted.append(_predicted_latents(learner, windows))
-        true.append(_target_latents(learner, windows, stride))
-    states = train.state[:, ::stride].reshape(-1, train.state.shape[-1])
-    both = np.concatenate([_rows(true[0]), _rows(predicted[0])])
-    decoder = RidgeCV(alphas=np.logspace(-3, 3, 7)).fit(both, np.concatenate([states, states]))
+        _check_stride(windows, stride if rolls_out_frames(learner) else 1)
+    fitted = window_latents(learner, train)
+    found = window_latents(learner, test, fitted.components)
+    steered, kept = steering(learner), stride // train.stride
+    states, real = train.state[:, ::kept], test.state[:, ::kept]
+    told, asked = (x.action if steered else x.action[..., :0] for x in (fitted, found))
+    model = fit_linear_model(fitted.true, told)
+    linear = model.rollout(found.true[:, 0], asked)
+    decoder = _decoder(states, fitted.true, fitted.imagined)
+    linear_decoder = _decoder(states, fitted.true, model.rollout(fitted.true[:, 0], told))
+    return Imagination(
+        real,
+        _decode(decoder, found.imagined),
+        _decode(decoder, found.true),
+        steered,
+        stride,
+        _decode(linear_decoder, linear),
+        latent_errors(found.true, imagined=found.imagined, copy=found.true[:, :1], linear=linear),
+        None if found.disagreement is None else found.disagreement.double().numpy(),
+    )
 
-    def decode(latents: ndarray) -> ndarray:
-        return decoder.predict(_rows(latents)).reshape(*latents.shape[:2], -1)
 
-    steered = _predictor(learner).action is not None
-    return Imagination(test.state[:, ::stride], decode(predicted[1]), decode(true[1]), steered, stride)
+def imagined_steps(learner: Learner) -> int:
+    """Recorded steps from one imagined step to the next.
+
+    Raises:
+        ValueError: the model imagines nothing.
+    """
+    predictor: Any = learner.model.predictor
+    if rolls_out_frames(learner):
+        return int(predictor.action_dim) // learner.origin.spec.action_dim
+    return int(predictor.stride)
+
+
+def latent_errors(true: Float[Tensor, "n h1 f"], **rollouts: Tensor) -> dict[str, list[float]]:
+    """Errors at steps 1..H, see `Imagination.latent`."""
+    spread = true[:, 1:].flatten(0, 1).var(0, correction=0).mean().sqrt().clamp_min(1e-12)
+    return {
+        name: ((value - true).square().mean((0, 2)).sqrt() / spread)[1:].tolist() for name, value in rollouts.items()
+    }
 
 
 def imagination_report(
@@ -78,6 +122,7 @@ def imagination_report(
     """What imagination.json holds: errors over all windows, and a few trajectories in raw units."""
     chosen = np.linspace(0, len(imagination.real) - 1, min(num_starts, len(imagination.real))).astype(int)
     real, imagined = (part * windows.std + windows.mean for part in (imagination.real, imagination.imagined))
+    doubt = imagination.disagreement
     starts = [
         {
             "episode": int(windows.episode[i]),
@@ -86,6 +131,7 @@ def imagination_report(
             "real": real[i].tolist(),
             "imagined": imagined[i].tolist(),
             "copy": np.repeat(real[i, :1], real.shape[1], axis=0).tolist(),
+            **({} if doubt is None else {"disagreement": doubt[i].tolist()}),
         }
         for i in chosen
     ]
@@ -98,6 +144,9 @@ def imagination_report(
         "steered": imagination.steered,
         "stride": imagination.stride,
         "per_step": imagination.per_step(),
+        "latent_per_step": imagination.latent,
+        "latent_unit": "standard deviations of the true latents",
+        **({} if doubt is None else {"disagreement": doubt.mean(0).tolist()}),
         **imagination.rmse(),
     }
 
@@ -111,49 +160,20 @@ def state_names(windows: ProbeWindows, state_keys: Sequence[str]) -> list[str]:
     return names
 
 
-def _rows(latents: ndarray) -> ndarray:
-    return latents.reshape(-1, latents.shape[-1])
-
-
-@torch.no_grad()
-def _target_latents(learner: Learner, windows: ProbeWindows, stride: int, size: int = 512) -> Float[ndarray, "n h1 f"]:
-    """Latents that the target encoder gives to the true steps 0, stride, ... H, tokens side by side."""
-    target = learner.model.target
-    if target is None:
-        raise ValueError("this model has no target encoder")
-    parts = []
-    for i in range(0, len(windows.future), size):
-        view = learner.normalizer.observations(windows.future[i : i + size, ::stride])
-        steps = stride * torch.arange(view.shape[1], device=view.device)
-        view["time"] = steps.expand(len(view), -1)
-        parts.append(target(view).flatten(2))
-    return torch.cat(parts).double().numpy()
-
-
-@torch.no_grad()
-def _predicted_latents(learner: Learner, windows: ProbeWindows, size: int = 512) -> Float[ndarray, "n h1 f"]:
-    """Predicted latents of steps 0, stride, ... H, tokens side by side."""
-    predictor = _predictor(learner)
-    horizon = windows.state.shape[1] - 1
-    if horizon > predictor.horizon or horizon % predictor.stride:
+def _check_stride(windows: ProbeWindows, stride: int) -> None:
+    if windows.stride != stride:
         raise ValueError(
-            f"the model predicts {predictor.horizon} steps, every {predictor.stride}; imagination of {horizon} was "
-            "asked for"
+            f"this model imagines windows of stride {stride}, got stride {windows.stride}: make them with "
+            f"probe_windows(..., stride={stride})"
         )
-    parts: list[Tensor] = []
-    for i in range(0, len(windows.obs), size):
-        obs = windows.obs[i : i + size]
-        z = learner.encode(obs)
-        action = learner.normalizer.normalize_action(windows.action[i : i + size], obs)
-        query = TensorDict({"action": action}, batch_size=[len(z)])
-        parts.append(predictor(z, query)[:, : horizon // predictor.stride + 1].flatten(2))
-    return torch.cat(parts).double().numpy()
 
 
-def _predictor(learner: Learner) -> QueryPredictor:
-    predictor = learner.model.predictor
-    if predictor is None:
-        raise ValueError("this model has no predictor and imagines nothing: train with jepa_weight above 0")
-    if not isinstance(predictor, QueryPredictor):
-        raise ValueError(f"imagination of this report needs a QueryPredictor, got {type(predictor).__name__}")
-    return predictor
+def _decoder(states: Float[ndarray, "n h1 s"], true: Tensor, predicted: Tensor) -> RidgeCV:
+    """From latents, true and predicted ones alike, to states."""
+    rows = np.concatenate([true.flatten(0, 1).numpy(), predicted.flatten(0, 1).numpy()])
+    y = states.reshape(-1, states.shape[-1])
+    return RidgeCV(alphas=np.logspace(-3, 3, 7)).fit(rows, np.concatenate([y, y]))
+
+
+def _decode(decoder: RidgeCV, latents: Float[Tensor, "n h1 f"]) -> Float[ndarray, "n h1 s"]:
+    return decoder.predict(latents.flatten(0, 1).numpy()).reshape(*latents.shape[:2], -1)

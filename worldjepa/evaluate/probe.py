@@ -38,9 +38,9 @@ class ProbeWindows:
     obs: TensorDict
     """Raw observations [n, Tc, ...]."""
     action: Tensor
-    """Raw actions [n, Tc - 1 + H, A]."""
+    """Raw actions [n, Tc - 1 + H, A], or blocks of them [n, Tc - 1 + H, k * A]."""
     future: TensorDict
-    """Raw observations of steps 0..H after the present, [n, H + 1, ...], without images."""
+    """Raw observations of steps 0..H after the present, [n, H + 1, ...]; images only where they were asked for."""
     state: Float[ndarray, "n h1 s"]
     """Standardised states of steps 0..H: the state keys side by side, in the order asked for."""
     mean: ndarray
@@ -51,6 +51,8 @@ class ProbeWindows:
     """[n]: number of the episode."""
     step: ndarray
     """[n]: step of the present in its episode."""
+    stride: int = 1
+    """k, recorded steps from one step to the next."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def probe_windows(
     keys: Sequence[str],
     history: int,
     horizon: int,
+    stride: int = 1,
+    images: bool = False,
     max_windows: int = 8000,
     reference: Sequence[int] | ndarray | None = None,
     seed: int = 0,
@@ -90,6 +94,9 @@ def probe_windows(
         state_keys: the states to be predicted.
         keys: observations that the models see.
         history, horizon: Tc >= 1 and H >= 1.
+        stride: recorded steps from one of those steps to the next.
+        images: also keep the images of ``keys`` at steps 1..H, as models that imagine frames need; windows that begin
+            before their episode are then left out.
         max_windows: at most so many, drawn at random.
         reference: episodes whose statistics standardise the states (default: ``episodes``); pass the training episodes.
         seed: of the draw.
@@ -99,13 +106,22 @@ def probe_windows(
     """
     every = tuple(dict.fromkeys([*keys, *state_keys]))
     sampler = WindowSampler(
-        store, episodes=episodes, batch_size=1, history=history, horizon=horizon, keys=every, pad_back=False
+        store,
+        episodes=episodes,
+        batch_size=1,
+        history=history,
+        horizon=horizon,
+        stride=stride,
+        image_frames=history + horizon if images else history,
+        keys=every,
+        pad_front=not images,
+        pad_back=False,
     )
     order = np.random.default_rng(seed).permutation(len(sampler))[:max_windows]
     batch = sampler.at(np.sort(order))
     whole = batch["valid"][:, history - 1 :].all(1)
     if not whole.any():
-        raise ValueError(f"no episode is longer than the horizon of {horizon} steps; shorten the horizon")
+        raise ValueError(f"no episode is longer than the horizon of {horizon * stride} steps; shorten the horizon")
     batch = batch[whole]
     now = history - 1
     statistics = store.statistics(episodes if reference is None else reference)
@@ -114,10 +130,10 @@ def probe_windows(
     std = np.where(std > 1e-6, std, 1.0)
     raw = torch.cat([batch["obs"][nested(key)][:, now:].flatten(2).double() for key in state_keys], dim=-1).numpy()
     obs = TensorDict({nested(k): batch["obs"][nested(k)][:, :history] for k in keys}, batch_size=[len(batch), history])
-    vectors = [k for k in every if store.spec.obs[k].kind == "state"]
-    future = TensorDict({nested(k): batch["obs"][nested(k)][:, now:] for k in vectors}, [len(batch), horizon + 1])
+    kept = [k for k in every if images or store.spec.obs[k].kind == "state"]
+    future = TensorDict({nested(k): batch["obs"][nested(k)][:, now:] for k in kept}, [len(batch), horizon + 1])
     episode, step = sampler.place(np.sort(order)[whole.numpy()])
-    return ProbeWindows(obs, batch["action"], future, (raw - mean) / std, mean, std, episode, step)
+    return ProbeWindows(obs, batch["action"], future, (raw - mean) / std, mean, std, episode, step, stride)
 
 
 def state_probe(
