@@ -8,7 +8,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from worldjepa.predictors import CausalPredictor, RecurrentPredictor
+from worldjepa.predictors import CausalPredictor, ConcatPredictor, RecurrentPredictor
 
 DIM, ACTION, TOKENS = 8, 3, 2
 Make = Callable[[], Any]
@@ -17,6 +17,11 @@ Make = Callable[[], Any]
 def causal(**options) -> CausalPredictor:
     sizes = {"num_layers": 2, "num_heads": 2, "head_dim": 4, "ffn_dim": 16, "context_length": 6, "num_tokens": TOKENS}
     return CausalPredictor(dim=DIM, action_dim=ACTION, **{**sizes, **options})
+
+
+def concat(**options) -> ConcatPredictor:
+    sizes = {"num_layers": 2, "num_heads": 2, "head_dim": 4, "ffn_dim": 16, "context_length": 6, "num_tokens": TOKENS}
+    return ConcatPredictor(dim=DIM, action_dim=ACTION, action_embed=5, **{**sizes, **options})
 
 
 def stirred(model: Any) -> Any:
@@ -31,6 +36,9 @@ PREDICTORS: dict[str, Make] = {
     "causal": lambda: stirred(causal()),
     "causal, residual, wide": lambda: stirred(causal(residual=True, width=12)),
     "causal, projector": lambda: stirred(causal(projector=16)),
+    "causal, smoothed": lambda: stirred(causal(smoothed_dim=7)),
+    "concat": lambda: stirred(concat()),
+    "concat, residual": lambda: stirred(concat(residual=True)),
     "recurrent": lambda: stirred(RecurrentPredictor(dim=DIM, action_dim=ACTION, num_tokens=TOKENS, width=16)),
     "recurrent, two layers": lambda: stirred(
         RecurrentPredictor(dim=DIM, action_dim=ACTION, num_tokens=TOKENS, width=16, num_layers=2, residual=False)
@@ -118,17 +126,18 @@ def test_a_fresh_causal_predictor_ignores_the_action() -> None:
     assert torch.equal(predict(model, z, torch.zeros(1, 3, ACTION)), predict(model, z, torch.ones(1, 3, ACTION)))
 
 
-def test_a_horizon_beyond_the_context_raises_or_slides() -> None:
+@pytest.mark.parametrize("make", [causal, concat])
+def test_a_horizon_beyond_the_context_raises_or_slides(make: Callable[..., Any]) -> None:
     z, action = torch.randn(2, 2, TOKENS, DIM), torch.randn(2, 9, ACTION)
     with pytest.raises(ValueError, match="needs a context_length of 9, this predictor has 6"):
-        causal().rollout(z, action)
-    model = stirred(causal(sliding=True))
+        make().rollout(z, action)
+    model = stirred(make(sliding=True))
     imagined = model.rollout(z, action)
     frames = torch.cat([z, imagined], dim=1)
     # Frame 8 is predicted from the six frames before it, as if they were the first.
     last = predict(model, frames[:, 2:8], action[:, 2:8])[:, -1]
     torch.testing.assert_close(imagined[:, 6], last, rtol=1e-4, atol=1e-5)
-    within = stirred(causal()).rollout(z, action[:, :6])
+    within = stirred(make()).rollout(z, action[:, :6])
     torch.testing.assert_close(imagined[:, :5], within, rtol=1e-4, atol=1e-5)
 
 
@@ -141,6 +150,21 @@ def test_a_horizon_beyond_the_context_raises_or_slides() -> None:
         ((1, 3, TOKENS, DIM), (1, 3, ACTION + 1), "actions of 3"),
     ],
 )
-def test_what_does_not_fit_is_named(frames: tuple[int, ...], actions: tuple[int, ...], message: str) -> None:
+@pytest.mark.parametrize("make", [causal, concat])
+def test_what_does_not_fit_is_named(
+    make: Callable[..., Any], frames: tuple[int, ...], actions: tuple[int, ...], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        predict(causal(), torch.zeros(frames), torch.zeros(actions))
+        predict(make(), torch.zeros(frames), torch.zeros(actions))
+
+
+@pytest.mark.parametrize(("make", "size"), [(causal, "num_layers"), (concat, "num_tokens"), (concat, "context_length")])
+def test_sizes_below_one_are_refused(make: Callable[..., Any], size: str) -> None:
+    with pytest.raises(ValueError, match=f"at least 1, got .*{size} 0"):
+        make(**{size: 0})
+
+
+def test_a_predictor_beside_which_the_action_stands_hears_it_from_the_start() -> None:
+    model = concat().eval()
+    z = torch.randn(1, 3, TOKENS, DIM)
+    assert not torch.allclose(predict(model, z, torch.zeros(1, 3, ACTION)), predict(model, z, torch.ones(1, 3, ACTION)))

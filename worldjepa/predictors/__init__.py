@@ -1,7 +1,8 @@
 """Predictors: context latents and a query to target latents."""
 
 from worldjepa.predictors.causal import CausalPredictor
+from worldjepa.predictors.concat import ConcatPredictor
 from worldjepa.predictors.queries import QueryPredictor
 from worldjepa.predictors.recurrent import RecurrentPredictor
 
-__all__ = ["CausalPredictor", "QueryPredictor", "RecurrentPredictor"]
+__all__ = ["CausalPredictor", "ConcatPredictor", "QueryPredictor", "RecurrentPredictor"]

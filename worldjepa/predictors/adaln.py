@@ -33,6 +33,12 @@ class CachedAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2)), (k, v)
 
 
+def feed_forward(dim: int, hidden: int, dropout: float) -> nn.Sequential:
+    """Layer norm, linear, GELU, dropout, linear, dropout, as in LeWM and DINO-WM."""
+    wide, narrow = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+    return nn.Sequential(nn.LayerNorm(dim), wide, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))
+
+
 class ConditionalBlock(nn.Module):
     """Attention and feed-forward net, each shifted, scaled and gated by the condition; starts as the identity.
 
@@ -46,14 +52,7 @@ class ConditionalBlock(nn.Module):
     def __init__(self, dim: int, num_heads: int, head_dim: int, ffn_dim: int, *, dropout: float = 0.0):
         super().__init__()
         self.attention = CachedAttention(dim, num_heads, head_dim, dropout=dropout)
-        self.ffn = nn.Sequential(
-            nn.LayerNorm(dim),
-            nn.Linear(dim, ffn_dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(ffn_dim, dim),
-            nn.Dropout(dropout),
-        )
+        self.ffn = feed_forward(dim, ffn_dim, dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6) for _ in range(2))
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         last = self.modulation[1]
