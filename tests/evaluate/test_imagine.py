@@ -141,7 +141,7 @@ def test_latents_of_very_many_features_are_compared_in_components(store: Store, 
 
 def test_what_cannot_be_imagined_is_refused(store: Store, tmp_path: Path) -> None:
     learner = world_model(store)
-    with pytest.raises(ValueError, match="predicts 4 steps .* imagination of 6"):
+    with pytest.raises(ValueError, match="imagination of 6"):
         imagine(learner, *both(store, horizon=6))
     check_rollout(world_model(store, sliding=True), 6)
     check_rollout(world_model(store, predictor="recurrent"), 600)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FLOORS = ("random", "noop")
 ROBOSUITE, ROBOSUITE_HORIZON = 1, 400
 """robomimic's type of a robosuite environment, and the steps it is evaluated for."""
+OF_VECTORS = ("num_envs", "vectorization_mode", "vector_kwargs")
+"""Arguments of a vector environment that a recording may name and a single environment does not take."""
 NAMES = (*FLOORS, "expert")
 """Policies that need no training."""
 
@@ -46,7 +48,7 @@ def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any],
         horizon: steps of an episode; None: the environment's own limit.
 
     Raises:
-        ValueError: no environment given and none recorded, or an unknown one.
+        ValueError: no environment given and none recorded, an unknown one, or one that does not take an argument.
     """
     from worldjepa.data.task import task
 
@@ -56,8 +58,13 @@ def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any],
     if env in (None, name) and recorded.get("type") == ROBOSUITE:
         make = partial(importlib.import_module("worldjepa_envs").make_from_env_args, recorded)
         return task(str(name), make=make, horizon=horizon or ROBOSUITE_HORIZON, **kwargs)
-    before = recorded.get("env_kwargs") or recorded.get("kwargs") or {}
-    return task(env or str(name), horizon=horizon, **((before if env in (None, name) else {}) | kwargs))
+    before = dict(recorded.get("env_kwargs") or recorded.get("kwargs") or {}) if env in (None, name) else {}
+    horizon = horizon or before.pop("max_episode_steps", None)
+    before = {k: v for k, v in before.items() if k not in OF_VECTORS}
+    try:
+        return task(env or str(name), horizon=horizon, **(before | kwargs))
+    except TypeError as error:
+        raise ValueError(f"{env or name} cannot be made with {before | kwargs}: {error}") from error
 
 
 def find_policy(name: str, task: "Task", **options: Any) -> "tuple[str, Policy]":

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy import ndarray
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
-from worldjepa.evaluate.latents import rolls_out_frames, steering, window_latents
+from worldjepa.evaluate.latents import check_rollout, disagreement, rolls_out_frames, steering, window_latents
 from worldjepa.evaluate.linear_model import fit_linear_model
 from worldjepa.evaluate.probe import ProbeWindows
 from worldjepa.learner import Learner
@@ -94,6 +95,39 @@ def imagine(learner: Learner, train: ProbeWindows, test: ProbeWindows) -> Imagin
         latent_errors(found.true, imagined=found.imagined, copy=found.true[:, :1], linear=linear),
         None if found.disagreement is None else found.disagreement.double().numpy(),
     )
+
+
+@torch.no_grad()
+def imagine_blocks(
+    learner: Learner, train: ProbeWindows, starts: ProbeWindows, blocks: Float[Tensor, "h w"]
+) -> tuple[Float[ndarray, "n h1 s"], Float[ndarray, "n h"] | None]:
+    """Imagine from given starts under actions of one's own; what would really happen is not known.
+
+    Args:
+        learner: rolls out frames under blocks of actions.
+        train: windows that the decoder is fitted on.
+        starts: windows whose context is begun from.
+        blocks: raw blocks of actions after the present.
+
+    Returns:
+        Decoded states of steps 0..H, standardised as in ``train``, and the ensemble's disagreement, None without one.
+
+    Raises:
+        ValueError: more steps than the model can imagine, or a model that is told no blocks of actions.
+    """
+    if not rolls_out_frames(learner):
+        raise ValueError(f"{learner.origin.recipe} cannot be rolled out under actions of one's own: use recipe ac_jepa")
+    history = starts.obs.batch_size[1]
+    check_rollout(learner, len(blocks), history)
+    fitted = window_latents(learner, train)
+    told = torch.cat([starts.action[:, : history - 1], blocks.expand(len(starts.obs), -1, -1)], 1)
+    told = learner.normalizer.normalize_action(told, starts.obs)
+    z = learner.encode(starts.obs)
+    latents = torch.cat([z[:, -1:], learner.model.rollout(z, told)], 1).flatten(2).double()
+    latents = latents if fitted.components is None else fitted.components(latents)
+    doubt = disagreement(learner, z, told)
+    states = _decode(_decoder(train.state, fitted.true, fitted.imagined), latents)
+    return states, None if doubt is None else doubt.double().numpy()
 
 
 def imagined_steps(learner: Learner) -> int:

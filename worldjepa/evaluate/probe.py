@@ -9,7 +9,7 @@ Letters: n windows, F features, H steps, S state dimensions.
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -53,6 +53,17 @@ class ProbeWindows:
     """[n]: step of the present in its episode."""
     stride: int = 1
     """k, recorded steps from one step to the next."""
+
+    def rows(self, chosen: Sequence[int] | ndarray) -> "ProbeWindows":
+        """Some of the windows."""
+        index = np.asarray(chosen, dtype=np.int64)
+        picked = {name: getattr(self, name)[index] for name in ("obs", "action", "future", "state", "episode", "step")}
+        return replace(self, **picked)
+
+    def standardised_as(self, other: "ProbeWindows") -> "ProbeWindows":
+        """The same with states in the units of other windows."""
+        raw = self.state * self.std + self.mean
+        return replace(self, state=(raw - other.mean) / other.std, mean=other.mean, std=other.std)
 
 
 @dataclass(frozen=True)
