@@ -1,0 +1,306 @@
+"""World models from pixels: collect, train, imagine, plan; beside random, copy-latent planning and goal-conditioned BC.
+
+    python examples/benchmarks/world_model.py --world two_rooms --cpu-minutes 8
+    python examples/benchmarks/world_model.py --world push_near --cpu-minutes 8
+    python examples/benchmarks/world_model.py --methods mpc:sigreg mpc:vicreg --variants ablation.json  # see `variant`
+
+Every run is resumable: start the same command again and it goes on where it stopped. All methods learn from the same
+recordings, 64 px images alone, for the same CPU time. Training and evaluation starts are apart, and `--tune` evaluates
+on others than the reported ones, so that settings are never chosen on those.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from study import Budget, text, train
+
+import worldjepa_envs  # noqa: F401  (registers the environments)
+from worldjepa.collapse import effective_rank
+from worldjepa.data import Store, open_store
+from worldjepa.data.collect import collect
+from worldjepa.data.task import Task
+from worldjepa.evaluate.compare import compare_seeds
+from worldjepa.evaluate.floors import RandomPolicy, evaluate_floors
+from worldjepa.evaluate.imagine import imagine
+from worldjepa.evaluate.manifest import Manifest, make_manifest
+from worldjepa.evaluate.probe import ProbeWindows, probe_windows
+from worldjepa.evaluate.rollout import Evaluation, evaluate, task
+from worldjepa.evaluate.statistics import Interval
+from worldjepa.learner import Learner
+from worldjepa.plan import ICEM
+from worldjepa.recipes import ac_jepa, from_pretrained, gcbc
+from worldjepa.types import Policy
+from worldjepa_policies import ChunkPolicy, ScriptedPolicy
+from worldjepa_policies.amortised import InverseDynamicsPolicy
+from worldjepa_policies.copy_latent import CopyLatentPolicy
+from worldjepa_policies.mpc import MPCPolicy
+
+EVALUATION_SEED, TUNING_SEED, VALID = 2026, 77, 50
+CONSOLE = Console(width=150)
+
+
+@dataclass(frozen=True)
+class World:
+    """An environment, how it is recorded, and what is probed."""
+
+    env_id: str
+    episodes: int
+    """Recorded for each seed, `VALID` of them held out."""
+    expert_share: float
+    """Part of them that a noisy expert makes; the rest are random walks."""
+    hold: int
+    """Steps for which a random action is held."""
+    probed: tuple[str, ...]
+    """States that a linear map must read from imagined latents."""
+    horizon: int
+    """Blocks of a plan."""
+
+
+WORLDS = {
+    "two_rooms": World("worldjepa/TwoRooms-v0", 850, 0.0, 6, ("agent",), 8),
+    "push_near": World("worldjepa/PushNear-v0", 850, 0.5, 6, ("pusher", "block"), 6),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """What to run."""
+
+    world: Literal["two_rooms", "push_near"] = "two_rooms"
+    out: Path = Path("runs/world_model")
+    """Folder of recordings and runs."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the recording, the weights and the order of the windows."""
+    cpu_minutes: float = 8.0
+    """CPU time of one training, on one thread."""
+    episodes: int = 100
+    """Goals a policy is given."""
+    models: tuple[str, ...] = ("small",)
+    """Names of world models: "small", or variants named in --variants."""
+    variants: Path | None = None
+    """JSON file {name: {field of ac_jepa.Config: value}}: changes of the small preset."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Keyword arguments of the environment, JSON values: --env distractor true."""
+    baselines: bool = True
+    """Also goal-conditioned BC, inverse dynamics, copy-latent planning, the expert, random and no-op."""
+    batch_size: int = 32
+    lr: float = 1e-3
+    device: Literal["cpu", "auto"] = "cpu"
+    tune: bool = False
+    """Evaluate on tuning starts."""
+
+
+def main(args: Args) -> None:
+    """Run what is missing, then print the table."""
+    torch.set_num_threads(1)
+    world, folder = WORLDS[args.world], args.out / setting(args)
+    goals = environment(world, args, goal_obs=True)
+    starts = make_manifest(goals, args.episodes, TUNING_SEED if args.tune else EVALUATION_SEED)
+    outcomes = []
+    for seed in args.seeds:
+        store = recorded(world, args, seed)
+        for model in args.models:
+            outcomes.append(
+                once(
+                    folder / f"{model}-seed{seed}",
+                    lambda path, m=model, s=seed, data=store: run_model(args, world, m, s, data, goals, starts, path),
+                )
+            )
+        if args.baselines:
+            outcomes.append(
+                once(
+                    folder / f"gcbc-seed{seed}",
+                    lambda path, s=seed, data=store: run_gcbc(args, s, data, goals, starts, path),
+                )
+            )
+    references = floors(world, args, goals, starts, folder / "references") if args.baselines else {}
+    CONSOLE.print(planning_table(args, outcomes, references))
+    CONSOLE.print(world_table([o for o in outcomes if "open_loop" in o]))
+
+
+def setting(args: Args) -> str:
+    """Folder name of what all runs share."""
+    options = "".join(f"-{k}{v}" for k, v in sorted(args.env.items()))
+    return f"{args.world}{options}-{args.cpu_minutes:g}min-{args.episodes}goals" + "-tune" * args.tune
+
+
+def once(folder: Path, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """The outcome in a folder, made if it is not there."""
+    path = folder / "outcome.json"
+    if not path.exists():
+        CONSOLE.rule(folder.name)
+        begun = time.process_time()
+        outcome = run(folder)
+        outcome["cpu_seconds"] = time.process_time() - begun
+        path.write_text(json.dumps(outcome, indent=1) + "\n")
+    return {**json.loads(path.read_text()), "folder": folder}
+
+
+def environment(world: World, args: Args, **options: Any) -> Task:
+    """The task with states and 64 px images."""
+    given = {key: json.loads(value) for key, value in args.env.items()}
+    return task(f"worldjepa_envs:{world.env_id}", obs_type="state+pixels", image_size=64, **given, **options)
+
+
+def recorded(world: World, args: Args, seed: int) -> Store:
+    """Random walks with held actions, and the expert with noise; recorded once a seed."""
+    options = "".join(f"-{k}{v}" for k, v in sorted(args.env.items()))
+    path = args.out / f"{args.world}{options}-seed{seed}.hdf5"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        env = environment(world, args, terminate_on_success=False)
+        count = round(world.episodes * world.expert_share)
+        kept: dict[str, Any] = {"num_envs": 16, "stop_on_success": False, "out_of_bounds": "clip"}
+        begun = time.perf_counter()
+        collect(env, RandomPolicy(env.action_space, hold=world.hold), part, world.episodes - count, seed=seed, **kept)
+        if count:
+            expert = ScriptedPolicy(world.env_id, noise=0.3, seed=seed)
+            collect(env, expert, part, count, seed=1000 + seed, append=True, **kept)
+        CONSOLE.print(f"{path.name}: {world.episodes} episodes in {time.perf_counter() - begun:.0f} s")
+        part.rename(path)
+    return open_store(path)
+
+
+def split(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """Episodes to learn from, and held-out ones: every so many, so that both kinds of recording are among them."""
+    held_out = np.linspace(0, len(store) - 1, VALID).round().astype(int)
+    return np.setdiff1d(np.arange(len(store)), held_out), held_out
+
+
+def variant(args: Args, name: str) -> ac_jepa.Config:
+    """The small preset, changed as a variant says."""
+    known = json.loads(args.variants.read_text()) if args.variants else {}
+    if name not in {"small", *known}:
+        raise ValueError(f"there is no variant {name!r}; --variants names {sorted(known)}")
+    return replace(ac_jepa.small(), **known.get(name, {}))
+
+
+def budget(args: Args) -> Budget:
+    """The same for all methods."""
+    return Budget(cpu_minutes=args.cpu_minutes, batch_size=args.batch_size, lr=args.lr, warmup=100, device=args.device)
+
+
+def run_model(
+    args: Args, world: World, name: str, seed: int, store: Store, goals: Task, starts: Manifest, folder: Path
+) -> dict[str, Any]:
+    """Train a world model, measure its imagination, plan in it."""
+    config = variant(args, name)
+    training, held_out = split(store)
+    trained = train("ac_jepa", config, store, training, training[:0], seed, budget(args), folder)
+    learner = from_pretrained(folder)
+    planner = ICEM(num_samples=300, iterations=6, beta=2.0, block=config.stride)
+    options: dict[str, Any] = {"horizon": world.horizon, "execute": 1}
+    policies: dict[str, Policy] = {name: MPCPolicy(learner, planner, **options)}
+    if args.baselines:
+        policies[f"copy latent ({name})"] = CopyLatentPolicy(learner, planner, **options)
+        if config.inverse:
+            policies[f"inverse dynamics ({name})"] = InverseDynamicsPolicy(learner)
+    found = {key: solve(policy, goals, starts, key, folder) for key, policy in policies.items()}
+    return {**trained, **imagination(learner, world, store, training, held_out), "evaluations": found}
+
+
+def run_gcbc(args: Args, seed: int, store: Store, goals: Task, starts: Manifest, folder: Path) -> dict[str, Any]:
+    """Goal-conditioned behaviour cloning on the same recordings."""
+    training, _ = split(store)
+    config = gcbc.Config(image_keys=("image",))
+    trained = train("gcbc", config, store, training, training[:0], seed, budget(args), folder)
+    policy = ChunkPolicy(from_pretrained(folder))
+    return {**trained, "evaluations": {"GCBC": solve(policy, goals, starts, "GCBC", folder)}}
+
+
+def solve(policy: Policy, goals: Task, starts: Manifest, name: str, folder: Path) -> str:
+    """Evaluate from the same starts as every other policy; returns the file."""
+    file = name.replace(" ", "_").replace("(", "").replace(")", "")
+    found = evaluate(policy, goals, starts, name=file, out_of_bounds="clip", progress=True)
+    return str(found.save(folder))
+
+
+def floors(world: World, args: Args, goals: Task, starts: Manifest, folder: Path) -> dict[str, Evaluation]:
+    """The expert and the floors on the same starts; run once."""
+    paths = {name: folder / "evaluations" / f"{name}.json" for name in ("expert", "random", "noop")}
+    if not all(path.exists() for path in paths.values()):
+        options: dict[str, Any] = {"out_of_bounds": "clip"}
+        evaluate(ScriptedPolicy(world.env_id), goals, starts, name="expert", **options).save(folder)
+        for found in evaluate_floors(goals, starts, **options).values():
+            found.save(folder)
+    return {name: Evaluation.load(path) for name, path in paths.items()}
+
+
+def imagination(
+    learner: Learner, world: World, store: Store, training: np.ndarray, held_out: np.ndarray
+) -> dict[str, Any]:
+    """Open-loop error of a linear probe, of copying the present, and the rank of the latents."""
+    config = learner.origin.config
+
+    def windows(episodes: np.ndarray) -> ProbeWindows:
+        keys = ac_jepa.resolve_keys(config, learner.origin.spec)
+        options: dict[str, Any] = {"history": 1, "horizon": config.horizon, "stride": config.stride, "images": True}
+        return probe_windows(
+            store, episodes, state_keys=world.probed, keys=keys, max_windows=1500, reference=training, **options
+        )
+
+    test = windows(held_out)
+    found = imagine(learner, windows(training), test)
+    with torch.no_grad():
+        rank = float(effective_rank(learner.encode(test.obs).flatten(1)))
+    return {"open_loop": found.per_step(), "stride": config.stride, "rank": rank}
+
+
+def planning_table(args: Args, outcomes: Sequence[dict[str, Any]], references: dict[str, Evaluation]) -> Table:
+    """Success of every policy over seeds, milliseconds an action, steps of training."""
+    title = (
+        f"{args.world}: {len(args.seeds)} seeds x {args.episodes} goals, {args.cpu_minutes:g} CPU-minutes a training"
+    )
+    table = Table("policy", "success", "each seed", "ms a plan", "trained steps", title=title)
+    found: dict[str, list[Evaluation]] = {}
+    steps: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        for name, path in outcome["evaluations"].items():
+            found.setdefault(name, []).append(Evaluation.load(Path(path)))
+            steps.setdefault(name, []).append(outcome["steps"])
+    compared = compare_seeds(found) if len(args.seeds) > 1 else None
+    for name, evaluations in found.items():
+        rate = Interval(**compared["methods"][name]["success"]) if compared else evaluations[0].rate
+        each = " ".join(f"{e.rate.estimate:.2f}" for e in evaluations)
+        speed = np.mean([e.ms_per_action["p95"] for e in evaluations])
+        table.add_row(name, text(rate), each, f"{speed:.1f}", f"{np.mean(steps[name]):.0f}")
+    for pair in (compared or {"pairs": []})["pairs"]:
+        if pair["a"] == args.models[0]:
+            table.add_row(f"{pair['a']} - {pair['b']}", text(Interval(**pair["success"]), sign=True), style="bold")
+    for name, evaluation in references.items():
+        table.add_row(name, text(evaluation.rate), "", "", "", style="dim")
+    return table
+
+
+def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
+    """Open-loop probe error after 5, 10, 20 and 40 control steps, each with that of copying the present."""
+    table = Table("world model", "rank", title="open loop: RMSE of the probed state, standard deviations (copy)")
+    names: dict[str, list[dict[str, Any]]] = {}
+    for outcome in outcomes:
+        names.setdefault(outcome["folder"].name.rpartition("-seed")[0], []).append(outcome)
+    stride = outcomes[0]["stride"]
+    ahead = [n for n in (5, 10, 20, 40) if n % stride == 0 and n // stride <= len(outcomes[0]["open_loop"]["copy"])]
+    for n in ahead:
+        table.add_column(f"{n} steps")
+    for name, found in names.items():
+        cells = []
+        for n in ahead:
+            error, copy = (np.mean([o["open_loop"][k][n // stride - 1] for o in found]) for k in ("imagined", "copy"))
+            cells.append(f"{error:.3f} ({copy:.3f})")
+        table.add_row(name, f"{np.mean([o['rank'] for o in found]):.1f}", *cells)
+    return table
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
