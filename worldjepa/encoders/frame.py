@@ -5,6 +5,7 @@ function of its observation alone.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -16,7 +17,13 @@ from worldjepa.blocks import projector
 from worldjepa.encoders.mlp import StateEncoder, module_name
 from worldjepa.types import nested
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Pixels = Literal["unit", "signed", "imagenet"]
+PIXELS: dict[Pixels, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "unit": ((0.0,), (1.0,)),
+    "signed": ((0.5,), (0.5,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Mean that is subtracted from pixels in [0, 1], and standard deviation that they are divided by."""
 
 
 class FrameEncoder(nn.Module):
@@ -28,16 +35,18 @@ class FrameEncoder(nn.Module):
 
     Args:
         state: encoder of the state keys, or None.
-        trunks: by image key: [M, C, h, w] pixels -> [M, channels, h', w'] or [M, channels].
+        trunks: by image key: pixels [M, C, h, w] -> a map [M, channels, h', w'], tokens [M, cells, channels] or a vector
+            [M, channels].
         shapes: by image key: (rows, columns, channels).
         dim: width D of a token; not looked at without a projection, where the parts decide it.
         tokens: see above.
         project: hidden width of a perceptron with batch norm that makes the token (LeWorldModel's projector), 0 for a
             linear map, None for none.
-        pixels: "unit" maps bytes to [0, 1]; "imagenet" standardises them as ImageNet's.
+        pixels: "unit" maps bytes to [0, 1], "signed" to [-1, 1]; "imagenet" standardises them as ImageNet's.
+        frozen: the trunks are not learned: no gradient reaches them, and they stay in eval mode.
 
     Raises:
-        ValueError: nothing to encode, cameras whose maps differ.
+        ValueError: nothing to encode, cameras whose maps differ, an unknown choice.
     """
 
     def __init__(
@@ -49,22 +58,26 @@ class FrameEncoder(nn.Module):
         dim: int,
         tokens: Literal["one", "map"] = "one",
         project: int | None = 0,
-        pixels: Literal["unit", "imagenet"] = "unit",
+        pixels: Pixels = "unit",
+        frozen: bool = False,
     ):
         super().__init__()
         if state is None and not trunks:
             raise ValueError("encode at least one observation: name state keys or image keys")
-        if tokens not in ("one", "map") or pixels not in ("unit", "imagenet"):
-            raise ValueError(f'tokens must be "one" or "map", pixels "unit" or "imagenet"; got {tokens!r}, {pixels!r}')
+        if tokens not in ("one", "map") or pixels not in PIXELS:
+            raise ValueError(f'tokens must be "one" or "map", pixels in {sorted(PIXELS)}; got {tokens!r}, {pixels!r}')
         self.tokens, self.image_keys = tokens, tuple(trunks)
         self.shapes = {key: tuple(shapes[key]) for key in trunks}
         self.state = state
         self.trunks = nn.ModuleDict({module_name(key): trunk for key, trunk in trunks.items()})
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if pixels == "imagenet" else ((0.0,), (1.0,))
+        self.frozen = frozen
+        if frozen:
+            self.trunks.requires_grad_(False).eval()
+        mean, std = PIXELS[pixels]
         self.pixel_scale: Tensor
         self.pixel_shift: Tensor | None
         self.register_buffer("pixel_scale", (1 / (255 * torch.tensor(std))).reshape(-1, 1, 1), persistent=False)
-        shift = (torch.tensor(mean) / torch.tensor(std)).reshape(-1, 1, 1) if pixels == "imagenet" else None
+        shift = (torch.tensor(mean) / torch.tensor(std)).reshape(-1, 1, 1) if pixels != "unit" else None
         self.register_buffer("pixel_shift", shift, persistent=False)
         cells, width = self._measure()
         self.num_tokens = 1 if tokens == "one" else cells
@@ -77,6 +90,13 @@ class FrameEncoder(nn.Module):
     def keys(self) -> tuple[str, ...]:
         """Observation keys that are read."""
         return (*(self.state.keys if self.state is not None else ()), *self.image_keys)
+
+    def train(self, mode: bool = True) -> "FrameEncoder":
+        """Frozen trunks stay in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.trunks.eval()
+        return self
 
     def forward(self, view: TensorDict) -> Float[Tensor, "b t n d"]:
         """Latents of a view [B, T]: state keys as normalised floats [B, T, ...], images as uint8 [B, T, h, w, c]."""
@@ -103,8 +123,11 @@ class FrameEncoder(nn.Module):
         pixels = pixels.to(self.pixel_scale.dtype).mul_(self.pixel_scale)
         if self.pixel_shift is not None:
             pixels.sub_(self.pixel_shift)
-        found = self.trunks[module_name(key)](pixels)
-        return found.flatten(2).transpose(1, 2) if found.ndim == 4 else found[:, None]
+        with torch.no_grad() if self.frozen else nullcontext():
+            found = self.trunks[module_name(key)](pixels)
+        if found.ndim == 4:
+            return found.flatten(2).transpose(1, 2)
+        return found if found.ndim == 3 else found[:, None]
 
     def _measure(self) -> tuple[int, int]:
         """Tokens of a frame, and the width of what is projected."""

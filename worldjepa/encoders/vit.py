@@ -17,8 +17,9 @@ class ViT(nn.Module):
         patch: side of a patch in pixels; must divide rows and columns.
         channels: width of the transformer.
         num_layers, num_heads, dropout: of the blocks; the feed-forward width is 4 x ``channels``.
-        readout: "map", with sine-cosine positions; or "class": a class token and learned positions, as the first ViT
-            and LeWorldModel's encoder have.
+        readout: "map", with sine-cosine positions; or "class": a class token, learned positions and weights that start
+            as truncated normals of std 0.02, as in LeWorldModel's encoder, a ViT-tiny of Hugging Face.
+        eps: of the layer norms; Hugging Face's is 1e-12.
 
     Raises:
         ValueError: ``patch`` does not divide the image, or ``readout`` is unknown.
@@ -35,6 +36,7 @@ class ViT(nn.Module):
         dropout: float = 0.0,
         norm: Literal["pre", "post"] = "pre",
         readout: Literal["map", "class"] = "map",
+        eps: float = 1e-5,
     ):
         super().__init__()
         if readout not in ("map", "class"):
@@ -47,17 +49,30 @@ class ViT(nn.Module):
         self.embed = nn.Conv2d(shape[2], channels, patch, patch)
         self.token: nn.Parameter | None = None
         if readout == "class":
-            self.token = nn.Parameter(0.02 * torch.randn(channels))
-            self.position = nn.Parameter(0.02 * torch.randn(1 + self.grid[0] * self.grid[1], channels))
+            self.token = nn.Parameter(torch.empty(channels))
+            self.position = nn.Parameter(torch.empty(1 + self.grid[0] * self.grid[1], channels))
         else:
             self.register_buffer("position", sincos_2d(*self.grid, channels), persistent=False)
         self.blocks = nn.ModuleList(
             EncoderBlock(channels, num_heads, 4 * channels, dropout=dropout, norm=norm) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = eps
+        if readout == "class":
+            self._start_small()
+
+    def _start_small(self) -> None:
+        """Every weight from a normal of std 0.02 cut at +-2, biases zero."""
+        for name, parameter in self.named_parameters():
+            if name in ("token", "position") or parameter.ndim > 1:
+                nn.init.trunc_normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
-        """Images in [0, 1] to [B, channels, rows / patch, columns / patch], or to the class token [B, channels]."""
+        """Images, pixels about 1 in size, to [B, channels, rows / patch, columns / patch] or class tokens [B, channels]."""
         tokens = self.embed(x).flatten(2).transpose(1, 2)
         if self.token is not None:
             tokens = torch.cat([self.token.expand(len(tokens), 1, -1), tokens], dim=1)
