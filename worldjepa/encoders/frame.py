@@ -35,8 +35,8 @@ class FrameEncoder(nn.Module):
 
     Args:
         state: encoder of the state keys, or None.
-        trunks: by image key: pixels [M, C, h, w] -> a map [M, channels, h', w'], tokens [M, cells, channels] or a vector
-            [M, channels].
+        trunks: by image key: pixels [M, C, h, w] -> a map [M, channels, h', w'], tokens [M, cells, channels] or
+            vectors [M, channels].
         shapes: by image key: (rows, columns, channels).
         dim: width D of a token; not looked at without a projection, where the parts decide it.
         tokens: see above.
