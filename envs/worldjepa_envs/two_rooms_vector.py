@@ -32,6 +32,8 @@ class TwoRoomsVectorEnv(VectorEnv):
     """
 
     score_name, path_key = TwoRoomsEnv.score_name, TwoRoomsEnv.path_key
+    takes_seeds = True
+    """A list of seeds, one a row, and resets by mask."""
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from worldjepa.data.collect import Noisy, collect
 from worldjepa.data.episodes import Episode, open_source
 from worldjepa.data.task import task
+from worldjepa.evaluate.floors import RandomPolicy
 
 
 def read(path: Path, filter: str | None = None) -> list[Episode]:
@@ -216,3 +217,20 @@ def test_an_interrupted_collection_stays_readable_and_goes_on(tmp_path: Path, re
     assert len(by_seed) == written + 5
     assert same([by_seed[e.seed] for e in whole if e.seed in by_seed], [e for e in whole if e.seed in by_seed])
     assert len([e for e in whole if e.seed in by_seed]) >= written
+
+
+def test_a_vectorised_environment_is_recorded_with_seeds_and_can_be_made_again(tmp_path: Path) -> None:
+    import worldjepa_envs  # noqa: F401
+
+    envs = gym.make_vec("worldjepa/TwoRooms-v0", 3, autoreset_mode="Disabled", max_episode_steps=7, goal_room="same")
+    path = collect(envs, RandomPolicy(envs.single_action_space), tmp_path / "rooms.hdf5", num_episodes=5, seed=0).path
+    envs.close()
+    source = open_source(path)
+    seeds = [source[i].seed for i in range(5)]
+    assert None not in seeds
+    assert len(set(seeds)) == 5
+    again = gym.make(source.spec.env["env_name"], **source.spec.env["env_kwargs"])
+    for i in range(5):
+        obs, _ = again.reset(seed=seeds[i])
+        assert np.array_equal(obs["agent"], source[i].obs["agent"][0])
+    again.close()

@@ -18,6 +18,8 @@ RECIPES = {
     "act_jepa": "chunked policy whose encoder also predicts the latents of the future (ACT-JEPA)",
     "act": "the same network without the latent loss (ACT without a CVAE)",
     "bc": "behaviour cloning: a perceptron from the observation to one action",
+    "gcbc": "goal-conditioned behaviour cloning on hindsight goals",
+    "ac_jepa": "world model: a JEPA that is told the actions, to imagine and plan in (LeWorldModel, PLDM, DINO-WM)",
 }
 """What the command line offers; a test holds it equal to `worldjepa.recipes.RECIPES`."""
 FLAGS = ("--debug", "--resume")

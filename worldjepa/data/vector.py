@@ -1,6 +1,6 @@
 """Runs a policy in a vector environment that somebody else made, however it resets itself."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,8 @@ def simulate_vector(
     Args:
         policy: acts on all environments at once.
         envs: stays open.
-        seed: environments that take a list of seeds and are reset by mask get one each episode; else the first reset
+        seed: environments that take a list of seeds and are reset by mask (Gymnasium's own, and those with an attribute
+            ``takes_seeds``) get one each episode; else the first reset
             alone is seeded, and ``Rollout.seed`` is None where it is not known.
         out_of_bounds: what to do with actions outside the space.
     """
@@ -55,8 +56,16 @@ def vector_spec(envs: VectorEnv) -> DataSpec:
         action_low=tuple(low.tolist()) if np.isfinite(low).all() else None,
         action_high=tuple(high.tolist()) if np.isfinite(high).all() else None,
         fps=float(fps) if fps else None,
-        env={"env_name": spec.id if spec else "", "type": 2, "env_kwargs": dict(spec.kwargs) if spec else {}},
+        env={"env_name": spec.id if spec else "", "type": 2, "env_kwargs": _of_one(spec.kwargs) if spec else {}},
     )
+
+
+OF_MANY = frozenset({"num_envs", "vectorization_mode", "vector_kwargs", "autoreset_mode", "max_episode_steps"})
+"""Arguments of `gymnasium.make_vec` that one environment does not take."""
+
+
+def _of_one(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key not in OF_MANY}
 
 
 class _VectorLoop:
@@ -67,7 +76,9 @@ class _VectorLoop:
         self.mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.check = ActionCheck(envs.single_action_space, envs.num_envs, out_of_bounds, str(envs))
         self.reader = Observations(envs.single_observation_space)
-        self.takes_seeds = isinstance(envs.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self.takes_seeds = isinstance(envs.unwrapped, SyncVectorEnv | AsyncVectorEnv) or bool(
+            getattr(envs.unwrapped, "takes_seeds", False)
+        )
         self.drawn = draw_seeds(seed, COLLECT_STREAM)
         self.count = 0
         self.rows: list[Recording] = []
