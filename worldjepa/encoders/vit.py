@@ -72,7 +72,7 @@ class ViT(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
-        """Images in [0, 1] or standardised to [B, channels, rows / patch, columns / patch], or class tokens [B, channels]."""
+        """Pixels to [B, channels, rows / patch, columns / patch], or class tokens [B, channels]."""
         tokens = self.embed(x).flatten(2).transpose(1, 2)
         if self.token is not None:
             tokens = torch.cat([self.token.expand(len(tokens), 1, -1), tokens], dim=1)
