@@ -2,12 +2,12 @@
 
 An encoder looks at each frame by itself; a causal predictor says the next frame's latents from those so far and the
 actions between them; a regulariser keeps the latents from collapsing. `lewm` is LeWorldModel (arXiv 2603.19312),
-`pldm` after PLDM (arXiv 2502.14819), `dino_wm` after DINO-WM (arXiv 2411.04983), which learns the predictor alone.
+`pldm` PLDM's objective as EB-JEPA has it (arXiv 2602.03604), `dino_wm` DINO-WM (arXiv 2411.04983), which learns the
+predictor alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -26,194 +26,16 @@ from worldjepa.objectives import (
     TimeSimilarity,
     VarianceCovariance,
 )
-from worldjepa.predictors import CausalPredictor, RecurrentPredictor
+from worldjepa.predictors import CausalPredictor, ConcatPredictor, LatentGRU, RecurrentPredictor
+from worldjepa.recipes.ac_jepa_config import Config, dino_wm, lewm, pldm, small, states
 from worldjepa.recipes.keys import Window, check_keys, resolve_states, sizes
 from worldjepa.targets import EMATarget, Shared, StopGradient
 from worldjepa.types import DataSpec, Encoder, Target
 from worldjepa.views import TransitionViews
 
+__all__ = ["Config", "build", "dino_wm", "lewm", "pldm", "resolve_keys", "small", "states", "window"]
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """Everything that defines the model; data-dependent sizes come from the data."""
-
-    state_keys: tuple[str, ...] = ()
-    """Low-dimensional observations it sees; empty: all of the data's, or none if there are cameras."""
-    image_keys: tuple[str, ...] = ()
-    """Cameras it sees."""
-    history: int = 1
-    """Frames of context it is given when it is planned in, the present included."""
-    horizon: int = 8
-    """Transitions after the present in a training window, and the longest rollout."""
-    stride: int = 1
-    """Control steps of one transition: an action of the model is a block of so many actions."""
-    trunk: Literal["conv", "resnet", "vit", "vit_cls", "features"] = "conv"
-    """Image trunk: a small CNN, a ResNet-18, a ViT's patches or its class token, or the user's own frozen encoder."""
-    trunk_width: int = 32
-    """Channels of the CNN's first stage, or of the ViT."""
-    vit_patch: int = 14
-    """Side of a ViT patch in pixels."""
-    vit_layers: int = 12
-    """Transformer layers of the ViT."""
-    vit_heads: int = 3
-    """Attention heads of the ViT."""
-    pixels: Literal["unit", "imagenet"] = "unit"
-    """Whether pixels are in [0, 1] or standardised as ImageNet's."""
-    tokens: Literal["one", "map"] = "one"
-    """One token a frame, or one for each cell of the trunk's map."""
-    state_dim: int = 64
-    """Width of the state's features."""
-    state_hidden: int = 128
-    """Hidden width of the state's features; 0: linear."""
-    dim: int = 128
-    """Width of the latents."""
-    projector: int | None = 0
-    """Hidden width of a perceptron with batch norm behind the encoder; 0: a linear map; None: nothing."""
-    predictor: Literal["causal", "recurrent"] = "causal"
-    """A transformer with a key-value cache, or a GRU whose step takes constant time."""
-    predictor_dim: int | None = None
-    """Width of the predictor; None: that of the latents."""
-    predictor_layers: int = 2
-    """Layers of the predictor."""
-    num_heads: int = 4
-    """Attention heads of the predictor."""
-    head_dim: int = 16
-    """Width of a head."""
-    ffn_dim: int = 256
-    """Feed-forward width of the predictor."""
-    dropout: float = 0.0
-    """Dropout of the predictor."""
-    predictor_projector: int | None = None
-    """Hidden width of a perceptron with batch norm behind the predictor, or None."""
-    residual: bool = True
-    """Predict the change of the latent."""
-    sliding: bool = False
-    """Let rollouts go beyond the training window by looking at its length of frames only."""
-    target: Literal["shared", "stop", "ema"] = "shared"
-    """The encoder itself, with or without gradient, or its moving average."""
-    momentum: float = 0.99
-    """Momentum of the moving average."""
-    distance: Literal["l1", "l2", "smooth_l1", "cosine"] = "l2"
-    """Distance between predicted and target latents."""
-    prediction: float = 1.0
-    """Weight of the one-step prediction, each step from true latents."""
-    open_loop: float = 0.0
-    """Weight of the multi-step prediction, each step from imagined latents."""
-    sigreg: float = 0.0
-    """Weight of SIGReg (LeJEPA)."""
-    sigreg_slices: int = 1024
-    """Random directions of SIGReg."""
-    variance: float = 0.0
-    """Weight of VICReg's variance hinge."""
-    covariance: float = 0.0
-    """Weight of VICReg's covariance penalty."""
-    inverse: float = 0.0
-    """Weight of inverse dynamics: the action from the latents before and after it."""
-    similarity: float = 0.0
-    """Weight of the distance between consecutive latents (PLDM)."""
-    straightening: float = 0.0
-    """Weight of temporal straightening."""
-    reward: float = 0.0
-    """Weight of a reward head."""
-    success: float = 0.0
-    """Weight of a success head."""
-    ensemble: int = 0
-    """Further predictors on frozen latents, whose disagreement is the rollout's uncertainty; 0 or at least 2."""
-    normalization: Literal["zscore", "minmax", "identity"] = "zscore"
-    """How states and actions are normalised."""
-
-
-def lewm() -> Config:
-    """LeWorldModel as published: ViT-tiny class token at 224 px, projector, AdaLN transformer, l2 and 0.09 SIGReg.
-
-    Released hyper-parameters: three frames of context five control steps apart, AdamW, lr 5e-5, weight decay 1e-3,
-    batch 128, clipping at 1, bf16.
-    """
-    return Config(
-        image_keys=("image",),
-        history=3,
-        horizon=1,
-        stride=5,
-        trunk="vit_cls",
-        trunk_width=192,
-        pixels="imagenet",
-        dim=192,
-        projector=2048,
-        predictor_layers=6,
-        num_heads=16,
-        head_dim=64,
-        ffn_dim=2048,
-        dropout=0.1,
-        predictor_projector=2048,
-        residual=False,
-        sliding=True,
-        sigreg=0.09,
-    )
-
-
-def pldm() -> Config:
-    """PLDM's objective on a CNN and a GRU: l2 over rollouts, variance, covariance, time similarity, inverse dynamics.
-
-    Coefficients as in EB-JEPA's two-rooms example (arXiv 2602.03604): 16, 8, 12 and 1.
-    """
-    return Config(
-        image_keys=("image",),
-        horizon=8,
-        predictor="recurrent",
-        prediction=0.0,
-        open_loop=1.0,
-        variance=16.0,
-        covariance=8.0,
-        similarity=12.0,
-        inverse=1.0,
-    )
-
-
-def dino_wm() -> Config:
-    """DINO-WM's shape on any frozen encoder (`build(..., features=...)`): its tokens, proprioception beside them.
-
-    The predictor alone is learned, so nothing can collapse. Published: 224 px, DINOv2-S/14, three frames five apart.
-    """
-    return Config(
-        image_keys=("image",),
-        history=3,
-        horizon=1,
-        stride=5,
-        trunk="features",
-        pixels="imagenet",
-        tokens="map",
-        state_dim=10,
-        state_hidden=0,
-        projector=None,
-        predictor_layers=6,
-        num_heads=16,
-        head_dim=64,
-        ffn_dim=2048,
-        dropout=0.1,
-        residual=False,
-        sliding=True,
-        target="stop",
-    )
-
-
-def small() -> Config:
-    """For a CPU and 64 px images: a CNN, one token, a GRU, SIGReg and inverse dynamics."""
-    return Config(
-        image_keys=("image",),
-        stride=5,
-        horizon=8,
-        trunk_width=16,
-        dim=64,
-        predictor="recurrent",
-        predictor_layers=1,
-        sigreg=0.1,
-        inverse=10.0,
-    )
-
-
-def states() -> Config:
-    """For a CPU and low-dimensional states."""
-    return replace(small(), image_keys=())
+AnyPredictor = CausalPredictor | ConcatPredictor | LatentGRU | RecurrentPredictor
 
 
 def build(config: Config, spec: DataSpec, features: nn.Module | None = None) -> tuple[JEPA, Sum]:
@@ -222,8 +44,8 @@ def build(config: Config, spec: DataSpec, features: nn.Module | None = None) -> 
     Args:
         config: see `Config`.
         spec: of the data.
-        features: with ``trunk="features"``, the frozen encoder: pixels [M, C, h, w] -> [M, channels] or
-            [M, channels, rows, columns].
+        features: with ``trunk="features"``, the frozen encoder: pixels [M, C, h, w] -> vectors [M, channels], tokens
+            [M, cells, channels] or a map [M, channels, rows, columns]. It is put in eval mode and gets no gradient.
 
     Raises:
         ValueError: keys that the data lacks, sizes that do not fit, no frozen encoder or one too many.
@@ -266,10 +88,16 @@ def _encoder(config: Config, spec: DataSpec, features: nn.Module | None) -> Fram
         state = StateEncoder(sizes(state_keys, spec), config.state_dim, hidden=config.state_hidden or None)
     shapes = {key: spec.obs[key].shape for key in config.image_keys}
     trunks = {key: _trunk(config, shape, features) for key, shape in shapes.items()}
-    if features is not None:
-        features.requires_grad_(False)
     return FrameEncoder(
-        state, trunks, shapes, dim=config.dim, tokens=config.tokens, project=config.projector, pixels=config.pixels
+        state,
+        trunks,
+        shapes,
+        dim=config.dim,
+        tokens=config.tokens,
+        project=config.projector,
+        pixels=config.pixels,
+        frozen=features is not None,
+        norm=config.norm,
     )
 
 
@@ -288,12 +116,15 @@ def _trunk(config: Config, shape: tuple[int, ...], features: nn.Module | None) -
             num_layers=config.vit_layers,
             num_heads=config.vit_heads,
             readout="class" if config.trunk == "vit_cls" else "map",
+            eps=1e-12 if config.trunk == "vit_cls" else 1e-5,
         )
     raise ValueError(f'trunk must be "conv", "resnet", "vit", "vit_cls" or "features", got {config.trunk!r}')
 
 
-def _predictor(config: Config, num_tokens: int, dim: int, action_dim: int) -> CausalPredictor | RecurrentPredictor:
+def _predictor(config: Config, num_tokens: int, dim: int, action_dim: int) -> AnyPredictor:
     shared: dict[str, Any] = {"dim": dim, "action_dim": action_dim, "num_tokens": num_tokens}
+    if config.predictor == "gru":
+        return LatentGRU(**shared)
     if config.predictor == "recurrent":
         return RecurrentPredictor(
             **shared,
@@ -302,20 +133,32 @@ def _predictor(config: Config, num_tokens: int, dim: int, action_dim: int) -> Ca
             residual=config.residual,
         )
     if config.predictor != "causal":
-        raise ValueError(f'predictor must be "causal" or "recurrent", got {config.predictor!r}')
-    return CausalPredictor(
-        **shared,
-        context_length=config.history - 1 + config.horizon,
-        width=config.predictor_dim,
-        num_layers=config.predictor_layers,
-        num_heads=config.num_heads,
-        head_dim=config.head_dim,
-        ffn_dim=config.ffn_dim,
-        dropout=config.dropout,
-        projector=config.predictor_projector,
-        residual=config.residual,
-        sliding=config.sliding,
-    )
+        raise ValueError(f'predictor must be "causal", "recurrent" or "gru", got {config.predictor!r}')
+    shared |= {
+        "context_length": config.history - 1 + config.horizon,
+        "num_layers": config.predictor_layers,
+        "num_heads": config.num_heads,
+        "head_dim": config.head_dim,
+        "ffn_dim": config.ffn_dim,
+        "dropout": config.dropout,
+        "residual": config.residual,
+        "sliding": config.sliding,
+    }
+    if config.conditioning == "adaln":
+        return CausalPredictor(
+            **shared,
+            width=config.predictor_dim,
+            smoothed_dim=config.smoothed_dim,
+            projector=config.predictor_projector,
+        )
+    if config.conditioning != "concat":
+        raise ValueError(f'conditioning must be "adaln" or "concat", got {config.conditioning!r}')
+    if config.predictor_dim or config.predictor_projector:
+        raise ValueError(
+            'with conditioning="concat" the predictor is as wide as latents and action together and has no projector: '
+            f"got predictor_dim {config.predictor_dim} and predictor_projector {config.predictor_projector}"
+        )
+    return ConcatPredictor(**shared, action_embed=config.action_embed)
 
 
 def _target(config: Config, encoder: Encoder) -> Target:
@@ -329,16 +172,16 @@ def _target(config: Config, encoder: Encoder) -> Target:
     raise ValueError(f'target must be "shared", "stop" or "ema", got {config.target!r}')
 
 
-def _objective(
-    config: Config, predictor: CausalPredictor | RecurrentPredictor, dim: int, num_tokens: int, action_dim: int
-) -> Sum:
+def _objective(config: Config, predictor: AnyPredictor, dim: int, num_tokens: int, action_dim: int) -> Sum:
     """The terms whose weight is not 0."""
+    steps = config.open_loop_steps or config.horizon
     vicreg = {"variance": config.variance, "covariance": config.covariance}
     terms: list[tuple[float | dict[str, float], Callable[[], nn.Module]]] = [
         (config.prediction, lambda: LatentDistance(config.distance)),
-        (config.open_loop, lambda: OpenLoop(predictor, config.history, config.horizon, config.distance)),
+        (config.open_loop, lambda: OpenLoop(predictor, config.history, steps, config.distance)),
         (config.sigreg, lambda: SIGReg(num_slices=config.sigreg_slices)),
-        (vicreg if any(vicreg.values()) else 0.0, VarianceCovariance),
+        (vicreg if any(vicreg.values()) else 0.0, lambda: _variance_covariance(config)),
+        (config.temporal, _temporal),
         (config.inverse, lambda: InverseDynamics(dim, action_dim, num_tokens=num_tokens)),
         (config.similarity, TimeSimilarity),
         (config.straightening, Straightening),
@@ -347,6 +190,17 @@ def _objective(
         (float(config.ensemble > 0), lambda: _ensemble(config, num_tokens, dim, action_dim)),
     ]
     return Sum(*((weight, make()) for weight, make in terms if weight))
+
+
+def _temporal() -> VarianceCovariance:
+    return VarianceCovariance(threshold=0.5, by="sequence", tokens="features", parts=("variance",), name="temporal")
+
+
+def _variance_covariance(config: Config) -> VarianceCovariance:
+    if config.covariance_per not in ("feature", "pair"):
+        raise ValueError(f'covariance_per must be "feature" or "pair", got {config.covariance_per!r}')
+    pairs = config.covariance_per == "pair"
+    return VarianceCovariance(tokens="features" if pairs else "rows", per=config.covariance_per)
 
 
 def _ensemble(config: Config, num_tokens: int, dim: int, action_dim: int) -> Ensemble:
