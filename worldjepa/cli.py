@@ -10,9 +10,10 @@ COMMANDS = {
     "collect": "record episodes of a policy in an environment as a robomimic HDF5 file",
     "convert": "rewrite a data set: robomimic HDF5, Push-T zarr or Minari to robomimic HDF5 or to a fast store",
     "inspect": "print what a data set holds: episodes, shapes, ranges, masks, faults",
-    "train": "train a recipe (act_jepa, act, bc) on a data set",
+    "train": "train a recipe (act_jepa, act, bc, gcbc, ac_jepa) on a data set",
     "evaluate": "run a policy from a file of recorded starts: success with intervals, beside random and no-op floors",
     "imagine": "probe a trained model, and compare the futures it imagines with what happened",
+    "compare": "print evaluated runs side by side: success, probes, open-loop errors, rank, time per plan",
     "report": "write a run as one self-contained HTML file",
 }
 
@@ -25,7 +26,13 @@ From demonstrations to an evaluated policy:
   worldjepa train act_jepa push.hdf5 --out runs/push
   worldjepa evaluate runs/push
   worldjepa imagine runs/push
-  worldjepa report runs/push"""
+  worldjepa report runs/push
+
+From recorded play to a world model that is planned with:
+  worldjepa train ac_jepa play.hdf5 --out runs/rooms
+  worldjepa evaluate runs/rooms --suite world-model
+  worldjepa imagine runs/rooms --pictures
+  worldjepa compare runs/rooms runs/other"""
 
 USER_ERROR = 2
 INTERRUPTED = 130

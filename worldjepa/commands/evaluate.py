@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from worldjepa.evaluate.results import Evaluation
 
 
+WORLD_MODELS = ("ac_jepa",)
+"""Recipes that are planned with."""
+GOAL_CONDITIONED = (*WORLD_MODELS, "gcbc")
+"""Recipes whose policies are told a goal."""
+GOALS = {"goal_obs": True}
+"""Arguments of an environment that shows the goal."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Results go into the first run folder named; what stands there from earlier on the same starts is compared too."""
 
     policies: Positional[tuple[str, ...]]
     """Run folders (the first receives the results), model folders or hub names; also expert, random, noop."""
+    suite: Literal["policy", "world-model"] = "policy"
+    """"world-model" (of one run of recipe ac_jepa): open-loop errors, probes, collapse and planning success in one
+    table, and in RUN/world_model.json."""
     env: str | None = None
     """Gymnasium id; by default the environment that the data was recorded in."""
     kwargs: tuple[str, ...] = ()
@@ -55,6 +66,21 @@ class Options:
     """Folder to write each policy's rollouts to, as robomimic HDF5."""
     device: str = "cpu"
     """Where the networks run."""
+    plan_horizon: int | None = None
+    """Blocks of actions that a world model plans ahead; by default 5, or as many as it can imagine."""
+    execute: int | None = None
+    """Blocks executed of each plan; by default all of them."""
+    plan_samples: int = 300
+    """Sequences that the planner (the cross-entropy method) imagines in each of its iterations."""
+    plan_iterations: int = 10
+    """Iterations of the planner."""
+    factors: tuple[str, ...] = ()
+    """With --suite world-model: factors of variation of the environment to measure success under, one after another;
+    "all" for every one it has."""
+    max_windows: int | None = None
+    """With --suite world-model: windows for open-loop errors and probes; by default those of 256 MB of images."""
+    state_keys: tuple[str, ...] = ()
+    """With --suite world-model: states to probe; empty: all of the data's."""
     threads: int = 1
     """Threads of torch: a network asked for one action at a time gains nothing from more, and loses where they wait."""
 
@@ -71,12 +97,16 @@ def run(options: Options) -> int:
         raise ValueError("name at least one policy: worldjepa evaluate RUN (or expert, random, noop)")
     torch.set_num_threads(options.threads)
     console = make_console()
+    if options.suite == "world-model":
+        from worldjepa.commands.world_model import run_suite
+
+        return run_suite(options, console)
     backend = rendering.choose()
     videos = options.videos if backend != "disable" else 0
     if videos < options.videos:
         console.print("no videos: nothing can draw here (worldjepa doctor says what to install)")
     out = find_out(options)
-    kwargs = tasks.parse_kwargs(options.kwargs)
+    kwargs = (GOALS if told_goals(options.policies) else {}) | tasks.parse_kwargs(options.kwargs)
     task = tasks.find_task(options.env, recorded_env(options.policies), kwargs, options.horizon)
     manifest = find_manifest(task, out, options)
     if manifest.dropped:
@@ -129,7 +159,8 @@ def find_manifest(task: "Task", out: Path, options: Options) -> "Manifest":
 
     if options.manifest is not None:
         return Manifest.load(options.manifest)
-    name = f"{task.env_id.replace('/', '-').replace(':', '-')}-{options.episodes}-seed{options.seed}.json"
+    goals = "-goals" if task.kwargs.get("goal_obs") else ""
+    name = f"{task.env_id.replace('/', '-').replace(':', '-')}{goals}-{options.episodes}-seed{options.seed}.json"
     path = out / "starts" / name
     if path.is_file():
         return Manifest.load(path)
@@ -138,11 +169,9 @@ def find_manifest(task: "Task", out: Path, options: Options) -> "Manifest":
 
 def find_policies(task: "Task", options: Options) -> "list[tuple[str, Any]]":
     """(name, policy) of all policies to run, floors last; names that occur twice become folder names."""
-    learned = {"n_action_steps": options.action_steps, "temporal_ensemble": options.ensemble, "device": options.device}
     found: list[tuple[str, Any]] = []
     for source in options.policies:
-        extra = {} if source in tasks.NAMES else learned
-        name, policy = tasks.find_policy(source, task, **fitting(source, extra))
+        name, policy = tasks.find_policy(source, task, **fitting(source, options))
         taken = {x for x, _ in found}
         found.append((Path(source).resolve().name if name in taken else name, policy))
     if options.floors:
@@ -153,15 +182,48 @@ def find_policies(task: "Task", options: Options) -> "list[tuple[str, Any]]":
     return found
 
 
-def fitting(source: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Options of chunked execution that a policy has: one that predicts a single action has none."""
+def fitting(source: str, options: Options) -> dict[str, Any]:
+    """Options that a policy has: of chunked execution, of planning, or neither where it predicts a single action."""
+    saved = saved_config(source)
+    if source in tasks.NAMES:
+        return {}
+    if plans(source):
+        return planning(source, options)
+    chunked = {"n_action_steps": options.action_steps, "temporal_ensemble": options.ensemble}
+    return {"device": options.device, **(chunked if saved.get("config", {}).get("chunk", 2) > 1 else {})}
+
+
+def plans(source: str) -> bool:
+    """Whether a run folder or model folder holds a world model, which is planned with."""
+    return saved_config(source).get("recipe") in WORLD_MODELS
+
+
+def told_goals(policies: tuple[str, ...]) -> bool:
+    """Whether any of the policies reads a goal observation."""
+    return any(saved_config(source).get("recipe") in GOAL_CONDITIONED for source in policies)
+
+
+def planning(source: str, options: Options) -> dict[str, Any]:
+    """How a world model is planned with."""
+    from worldjepa.evaluate.world_model import planning_horizon
+    from worldjepa.plan import CEM
+    from worldjepa.recipes import from_pretrained
+
+    elites = min(30, max(2, options.plan_samples // 10))
+    planner = CEM(num_samples=options.plan_samples, iterations=options.plan_iterations, num_elites=elites)
+    horizon = planning_horizon(from_pretrained(source), options.plan_horizon)
+    return {"planner": planner, "horizon": horizon, "execute": options.execute, "device": options.device}
+
+
+def saved_config(source: str) -> dict[str, Any]:
+    """The config.json of a run folder or model folder; empty where there is none here."""
     import json
 
-    path = Path(source) / "config.json"
-    if not options or not path.is_file():
-        return options
-    chunk = json.loads(path.read_text()).get("config", {}).get("chunk", 1)
-    return options if chunk > 1 else {"device": options["device"]}
+    folder = Path(source)
+    for path in (folder / "config.json", folder / "pretrained_model" / "config.json"):
+        if path.is_file():
+            return dict(json.loads(path.read_text()))
+    return {}
 
 
 def evaluate_one(

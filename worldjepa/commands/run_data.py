@@ -106,7 +106,7 @@ def windows(
         seed: of their choice.
 
     Raises:
-        ValueError: learners of different strides, or no window as long as the horizon.
+        ValueError: learners of different strides or told goals, or no window as long as the horizon.
     """
     from worldjepa.evaluate.probe import probe_windows
     from worldjepa.recipes import recipe
@@ -117,6 +117,8 @@ def windows(
     strides = sorted({window.stride for window in needed})
     if len(strides) > 1:
         raise ValueError(f"these runs see frames {strides} steps apart, so they cannot be probed on the same windows")
+    if any(window.goal_keys for window in needed):
+        raise ValueError("an encoder that is told a goal cannot be probed for the state: name runs of other recipes")
     images = any(sees_future_images(x) for x in learners)
     train, test = (
         probe_windows(

@@ -169,15 +169,41 @@ def state_probe(
     Raises:
         ValueError: train and test share episodes.
     """
+    rows = _rows_of(models, train, test, slice(1, None), kind, seed)
+    truth = test.state[:, 1:]
+    rows.append(_score("copy", np.repeat(test.state[:, :1], truth.shape[1], axis=1), truth, test.episode, seed))
+    return rows
+
+
+def present_probe(
+    models: Mapping[str, Features],
+    train: ProbeWindows,
+    test: ProbeWindows,
+    *,
+    kind: Literal["linear", "mlp"] = "linear",
+    seed: int = 0,
+) -> list[ProbeRow]:
+    """What can be read of the present state itself: `state_probe` of step 0, the floor being the mean state.
+
+    Raises:
+        ValueError: train and test share episodes.
+    """
+    rows = _rows_of(models, train, test, slice(0, 1), kind, seed)
+    mean = np.broadcast_to(train.state[:, :1].mean(0), test.state[:, :1].shape)
+    return [*rows, _score("mean", mean, test.state[:, :1], test.episode, seed)]
+
+
+def _rows_of(
+    models: Mapping[str, Features], train: ProbeWindows, test: ProbeWindows, steps: slice, kind: str, seed: int
+) -> list[ProbeRow]:
+    """A row for each model that predicts the states of ``steps``."""
     if np.intersect1d(train.episode, test.episode).size:
         raise ValueError("training and test windows of a probe must come from different episodes")
-    truth = test.state[:, 1:]
-    rows = []
+    truth, rows = test.state[:, steps], []
     for name, features in models.items():
-        x, y = _batched(features, train.obs), train.state[:, 1:].reshape(len(train.state), -1)
+        x, y = _batched(features, train.obs), train.state[:, steps].reshape(len(train.state), -1)
         predicted = _fit(kind, x, y, seed)(_batched(features, test.obs)).reshape(truth.shape)
         rows.append(_score(name, predicted, truth, test.episode, seed))
-    rows.append(_score("copy", np.repeat(test.state[:, :1], truth.shape[1], axis=1), truth, test.episode, seed))
     return rows
 
 
