@@ -43,6 +43,7 @@ class FrameEncoder(nn.Module):
         project: hidden width of a perceptron with batch norm that makes the token (LeWorldModel's projector), 0 for a
             linear map, None for none.
         pixels: "unit" maps bytes to [0, 1], "signed" to [-1, 1]; "imagenet" standardises them as ImageNet's.
+        norm: layer norm of the latents, behind the projection.
         frozen: the trunks are not learned: no gradient reaches them, and they stay in eval mode.
 
     Raises:
@@ -59,6 +60,7 @@ class FrameEncoder(nn.Module):
         tokens: Literal["one", "map"] = "one",
         project: int | None = 0,
         pixels: Pixels = "unit",
+        norm: bool = False,
         frozen: bool = False,
     ):
         super().__init__()
@@ -85,6 +87,7 @@ class FrameEncoder(nn.Module):
         self.project: nn.Module = nn.Identity()
         if project is not None:
             self.project = projector(width, project, dim) if project else nn.Linear(width, dim)
+        self.norm = nn.LayerNorm(self.dim) if norm else nn.Identity()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -107,7 +110,7 @@ class FrameEncoder(nn.Module):
             state = self.state(view).flatten(0, 1)
             parts.append(state.expand(-1, parts[0].shape[1], -1) if parts else state)
         shape = view[nested(self.keys[0])].shape[:2]
-        return self.project(torch.cat(parts, dim=-1)).unflatten(0, shape)
+        return self.norm(self.project(torch.cat(parts, dim=-1))).unflatten(0, shape)
 
     def _camera(self, key: str, view: TensorDict) -> Float[Tensor, "m n c"]:
         """Features of one camera's frames, a token for each cell of the map."""

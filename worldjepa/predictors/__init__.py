@@ -2,7 +2,8 @@
 
 from worldjepa.predictors.causal import CausalPredictor
 from worldjepa.predictors.concat import ConcatPredictor
+from worldjepa.predictors.gru import LatentGRU
 from worldjepa.predictors.queries import QueryPredictor
 from worldjepa.predictors.recurrent import RecurrentPredictor
 
-__all__ = ["CausalPredictor", "ConcatPredictor", "QueryPredictor", "RecurrentPredictor"]
+__all__ = ["CausalPredictor", "ConcatPredictor", "LatentGRU", "QueryPredictor", "RecurrentPredictor"]

@@ -174,7 +174,7 @@ def _target(config: Config, encoder: Encoder) -> Target:
 
 def _objective(config: Config, predictor: AnyPredictor, dim: int, num_tokens: int, action_dim: int) -> Sum:
     """The terms whose weight is not 0."""
-    steps = config.open_loop_steps or config.horizon
+    steps = config.horizon if config.open_loop_steps is None else config.open_loop_steps
     vicreg = {"variance": config.variance, "covariance": config.covariance}
     terms: list[tuple[float | dict[str, float], Callable[[], nn.Module]]] = [
         (config.prediction, lambda: LatentDistance(config.distance)),
