@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from worldjepa.evaluate.report_files import config_section, data_section, video_section
+from worldjepa.evaluate.report_pictures import picture_section, suite_section
 from worldjepa.evaluate.report_read import RunFolder, label, number, read_run
 from worldjepa.evaluate.report_success import main_policy, success_section
 from worldjepa.evaluate.report_text import duration, interval, percent, signed, significant
@@ -98,6 +99,8 @@ def _context(run: RunFolder, others: Sequence[RunFolder], title: str | None) -> 
         "training": section("training", lambda: training_section(run)),
         "probe": section("probe", lambda: probe_section(run, others)),
         "imagination": section("imagination", lambda: imagination_section(run)),
+        "pictures": section("pictures", lambda: picture_section(run), []),
+        "suite": section("world_model", lambda: suite_section(run)),
         "videos": section("videos", lambda: video_section(run), []),
         "data": section("data", lambda: data_section(run)),
         "configs": section("configuration", lambda: config_section(run), []),

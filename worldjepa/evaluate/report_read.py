@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-FLOORS = ("random", "noop", "no_op", "zero")
+FLOORS = ("random", "noop", "no_op", "zero", "copy_latent")
 """Policies that show what a score is worth: anything a learned policy must beat."""
 EXPERTS = ("scripted", "expert", "oracle")
 ORDER = ("act_jepa", "act", "bc")
 LABELS = {
     "act_jepa": "ACT-JEPA",
     "act": "ACT",
+    "ac_jepa": "World model",
+    "copy_latent": "Copy-latent planning",
+    "gcbc": "Goal-conditioned BC",
     "bc": "BC",
     "random": "Random",
     "noop": "No-op",
@@ -45,6 +48,7 @@ class RunFolder:
     comparison: dict | None = None
     probe: dict | None = None
     imagination: dict | None = None
+    world_model: dict | None = None
     videos: list[Path] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     """By file name relative to the run: what is wrong with it."""
@@ -109,6 +113,7 @@ def read_run(path: Path) -> RunFolder:
         comparison=load("comparison.json", _check_comparison),
         probe=load("probe.json", _check_probe),
         imagination=load("imagination.json", _check_imagination),
+        world_model=load("world_model.json", _check_world_model),
         videos=sorted((path / "videos").glob("*.mp4")),
         problems=problems,
     )
@@ -176,6 +181,14 @@ def _check_imagination(value: dict) -> None:
             shape = np.asarray(start[key], dtype=float).shape
             if len(shape) != 2 or shape[1] != width:
                 raise ValueError(f"{key} has shape {list(shape)}, expected [steps, {width}]")
+
+
+def _check_world_model(value: dict) -> None:
+    _numbers([value["collapse"]["rank"], value["collapse"]["std"]])
+    for kind in ("linear", "mlp"):
+        _numbers(row["rmse"] for row in value["probe"][kind].values())
+    for errors in value["open_loop"]["latent"].values():
+        np.asarray(errors, dtype=float).reshape(-1)
 
 
 def _numbers(values: Iterable[Any]) -> None:

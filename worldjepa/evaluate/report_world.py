@@ -17,6 +17,12 @@ from worldjepa.evaluate.report_svg import to_svg
 from worldjepa.evaluate.report_text import NONE, interval, percent, significant
 
 MAX_STARTS = 8
+CURVES = {
+    "imagined": ("Imagined", "act_jepa"),
+    "copy": ("Copy of the start", "copy"),
+    "linear": ("Linear model", "raw state linear"),
+}
+"""Curves of the error over the horizon: what each is called, and whose colour it has."""
 
 
 def probe_section(run: RunFolder, others: Sequence[RunFolder]) -> dict[str, Any] | None:
@@ -78,9 +84,9 @@ def imagination_section(run: RunFolder) -> dict[str, Any] | None:
     per_step = found.get("per_step")
     whole = isinstance(per_step, dict) and all(has_values(per_step.get(key)) for key in ("imagined", "copy"))
     if isinstance(per_step, dict) and whole:  # over all windows, not only the ones drawn
-        first, errors = 1, {key: _floats(per_step[key]) for key in ("imagined", "copy")}
-    named = {{"imagined": "Imagined", "copy": "Copy of the start"}[k]: v for k, v in errors.items()}
-    colors = dict(zip(named, colors_of(["act_jepa" if k == "imagined" else k for k in errors]).values()))
+        first, errors = 1, {key: _floats(per_step[key]) for key in CURVES if has_values(per_step.get(key))}
+    named = {CURVES[k][0]: v for k, v in errors.items()}
+    colors = dict(zip(named, colors_of([CURVES[k][1] for k in errors]).values()))
     stride = int(number(found.get("stride")) or 1)
     chart = to_svg(plot_horizon(named, colors, unit="", first=first, stride=stride), "drift") if named else None
     ratio = imagination_ratio(run)
