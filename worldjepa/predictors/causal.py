@@ -4,6 +4,8 @@ The predictor of LeWorldModel (arXiv 2603.19312) for one token a frame; with mor
 frame and causal between frames, as in DINO-WM (arXiv 2411.04983).
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -74,6 +76,12 @@ class CausalPredictor(FramePredictor):
         self.norm = nn.LayerNorm(width)
         self.out = nn.Identity() if same else nn.Linear(width, dim)
         self.projector = make_projector(dim, projector, dim) if projector else nn.Identity()
+
+    def fast_rollout(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """`rollout` for many calls without gradients on a processor; see `worldjepa.predictors.fast.FastRollout`."""
+        from worldjepa.predictors.fast import FastRollout
+
+        return FastRollout(self)
 
     def _tell(self, action: Float[Tensor, "b t a"]) -> list[Float[Tensor, "b t six d"]]:
         """What the actions do to each block: computed for all steps at once."""
