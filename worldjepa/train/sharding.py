@@ -90,6 +90,8 @@ def _shard(learner: nn.Module, accelerator: Accelerator) -> nn.Module:
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     for part in compute_heavy(learner):
         fully_shard(part, mesh=mesh)
+        if hasattr(part, "rollout"):  # an open-loop loss calls it
+            register_fsdp_forward_method(part, "rollout")
     fully_shard(learner, mesh=mesh)
     register_fsdp_forward_method(learner, "diagnostics")
     return learner
