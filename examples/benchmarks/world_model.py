@@ -1,7 +1,7 @@
 """World models from pixels: collect, train, imagine, plan; beside random, copy-latent planning and goal-conditioned BC.
 
-    python examples/benchmarks/world_model.py --world two_rooms --cpu-minutes 8
-    python examples/benchmarks/world_model.py --world push_near --cpu-minutes 8
+    python examples/benchmarks/world_model.py --world two_rooms --cpu-minutes 6
+    python examples/benchmarks/world_model.py --world push_near --cpu-minutes 6
     python examples/benchmarks/world_model.py --methods mpc:sigreg mpc:vicreg --variants ablation.json  # see `variant`
 
 Every run is resumable: start the same command again and it goes on where it stopped. All methods learn from the same
@@ -66,8 +66,8 @@ class World:
 
 
 WORLDS = {
-    "two_rooms": World("worldjepa/TwoRooms-v0", 850, 0.0, 6, ("agent",), 8),
-    "push_near": World("worldjepa/PushNear-v0", 850, 0.5, 6, ("pusher", "block"), 6),
+    "two_rooms": World("worldjepa/TwoRooms-v0", 1100, 0.25, 10, ("agent",), 8),
+    "push_near": World("worldjepa/PushNear-v0", 1100, 0.5, 6, ("pusher", "block"), 6),
 }
 
 
@@ -80,7 +80,7 @@ class Args:
     """Folder of recordings and runs."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the recording, the weights and the order of the windows."""
-    cpu_minutes: float = 8.0
+    cpu_minutes: float = 6.0
     """CPU time of one training, on one thread."""
     episodes: int = 100
     """Goals a policy is given."""
@@ -92,8 +92,8 @@ class Args:
     """Keyword arguments of the environment, JSON values: --env distractor true."""
     baselines: bool = True
     """Also goal-conditioned BC, inverse dynamics, copy-latent planning, the expert, random and no-op."""
-    batch_size: int = 32
-    lr: float = 1e-3
+    batch_size: int = 64
+    lr: float = 2e-3
     device: Literal["cpu", "auto"] = "cpu"
     tune: bool = False
     """Evaluate on tuning starts."""
@@ -165,7 +165,7 @@ def recorded(world: World, args: Args, seed: int) -> Store:
         begun = time.perf_counter()
         collect(env, RandomPolicy(env.action_space, hold=world.hold), part, world.episodes - count, seed=seed, **kept)
         if count:
-            expert = ScriptedPolicy(world.env_id, noise=0.3, seed=seed)
+            expert = ScriptedPolicy(world.env_id, noise=0.5, seed=seed)
             collect(env, expert, part, count, seed=1000 + seed, append=True, **kept)
         CONSOLE.print(f"{path.name}: {world.episodes} episodes in {time.perf_counter() - begun:.0f} s")
         part.rename(path)
