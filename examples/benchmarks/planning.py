@@ -12,7 +12,8 @@ peer_torch_world.py); nothing is said of them otherwise. As released they look b
 always on all 5. stable-worldmodel plans one environment after the other by default; "together" lets it take all.
 
 Last, the time of one imagined rollout (300 samples, 5 steps) over that of the predictor's forward passes: one over
-5 frames of 300 rows (as in training), and five over one frame each.
+5 frames of 300 rows (as in training), and five over one frame each. "fast" is how plans imagine (`fast_rollout`),
+"plain" is `rollout`, which gradients can pass. How much they differ depends on the processor: see predictors/packed.py.
 """
 
 import json
@@ -44,6 +45,7 @@ SEARCH = {"num_samples": 300, "num_elites": 30, "iterations": 10}
 def main(
     repeats: int = 5,
     paper_repeats: int = 2,
+    paper_batch: bool = False,
     contexts: tuple[int, ...] = (3, 5),
     peer_python: Path | None = None,
     torch_world_python: Path | None = None,
@@ -54,6 +56,7 @@ def main(
     Args:
         repeats: the best of so many plans counts, for everyone.
         paper_repeats: the same for the large predictor.
+        paper_batch: plan for 8 environments with the large predictor too; takes minutes.
         contexts: frames that the peers look back on.
         peer_python: interpreter of an environment with stable-worldmodel 0.1.1.
         torch_world_python: interpreter of an environment with torch-world 0.2.0.
@@ -61,7 +64,7 @@ def main(
     """
     torch.set_num_threads(1)
     rows = []
-    for size, num_envs in (("small", 1), ("small", 8), ("paper", 1)):
+    for size, num_envs in (("small", 1), ("small", 8), ("paper", 1), ("paper", 8))[: 4 if paper_batch else 3]:
         count = paper_repeats if size == "paper" else repeats
         rows.append({"size": size, "num_envs": num_envs, "planner": "worldjepa", **ours(size, num_envs, count)})
         for context in contexts:
@@ -69,14 +72,14 @@ def main(
             for name, found in peers(job, peer_python, torch_world_python).items():
                 about = {"size": size, "num_envs": num_envs, "planner": f"{name}, context {context}"}
                 rows.append({**about, **found})
-    ratios = {size: rollout_ratio(size, max(repeats, 5)) for size in SIZES}
+    ratios = {size: rollout_times(size, max(repeats, 5)) for size in SIZES}
     print(table(rows))
-    print("\n| predictor | rollout ms | / one forward pass of 5 frames | / 5 forward passes of one frame |")
-    print("|---|---|---|---|")
+    print("\n| predictor | rollout | ms | / one forward pass of 5 frames | / 5 forward passes of one frame |")
+    print("|---|---|---|---|---|")
     for size, found in ratios.items():
-        print(
-            f"| {size} | {found['rollout']:.1f} | " + " | ".join(f"{found[n]:.2f}" for n in ("whole", "apart")) + " |"
-        )
+        for way in ("fast", "plain"):
+            over = " | ".join(f"{found[way] / found[n]:.2f}" for n in ("whole", "apart"))
+            print(f"| {size} | {way} | {found[way]:.1f} | {over} |")
     print(f"\n{machine()}")
     if out is not None:
         out.write_text(json.dumps({"machine": machine(), "rows": rows, "rollout": ratios}, indent=1))
@@ -122,15 +125,17 @@ def make_predictor(size: str) -> CausalPredictor:
     return predictor.eval().requires_grad_(False)
 
 
-def rollout_ratio(size: str, repeats: int) -> dict[str, float]:
-    """Milliseconds of a rollout, and its ratio to the forward passes: best of ``repeats``, taken in turns."""
+def rollout_times(size: str, repeats: int) -> dict[str, float]:
+    """Milliseconds of rollouts and of forward passes: best of ``repeats``, taken in turns."""
     predictor, num, dim = make_predictor(size), SEARCH["num_samples"], SIZES[size]["dim"]
     z, action = torch.randn(1, 1, 1, dim), torch.randn(1, num, HORIZON, BLOCK["action_dim"])
     frames = torch.randn(num, HORIZON, 1, dim)
     whole = TensorDict({"action": action[0]}, [num])
     apart = [TensorDict({"action": action[0, :, t : t + 1]}, [num]) for t in range(HORIZON)]
+    fast = predictor.fast_rollout()
     jobs = {
-        "rollout": lambda: predictor.rollout(z, action),
+        "fast": lambda: fast(z, action),
+        "plain": lambda: predictor.rollout(z, action),
         "whole": lambda: predictor(frames, whole),
         "apart": lambda: [predictor(frames[:, :1], query) for query in apart],
     }
@@ -141,7 +146,7 @@ def rollout_ratio(size: str, repeats: int) -> dict[str, float]:
                 begin = time.process_time()
                 job()
                 best[name] = min(best[name], 1e3 * (time.process_time() - begin))
-    return {"rollout": best["rollout"], **{n: best["rollout"] / best[n] for n in ("whole", "apart")}}
+    return best
 
 
 def run(command: list[str]) -> dict:
