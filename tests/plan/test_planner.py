@@ -227,7 +227,7 @@ def test_sampling_needs_no_gradient(name) -> None:
         *((name, {"momentum": 1.0}, r"momentum must lie in \[0, 1\)") for name in ("cem", "icem")),
         ("icem", {"keep": -0.1}, "keep must lie in"),
         ("icem", {"beta": -1.0}, "beta must be at least 0"),
-        ("icem", {"decay": 0.9}, "decay at least 1"),
+        ("icem", {"decay": 0.9}, "decay and block at least 1"),
         ("mppi", {"temperature": 0.0}, "temperature must be a finite number above 0"),
         ("mppi", {"temperature_unit": "kelvin"}, '"spread" or "cost"'),
         ("gradient", {"restarts": 0}, "restarts must be a whole number"),
