@@ -13,7 +13,7 @@ from rich.table import Table
 from tensordict import TensorDict
 from torch import Tensor
 
-from worldjepa.data import GoalSampler, Store, WindowSampler
+from worldjepa.data import Store
 from worldjepa.evaluate.probe import probe_report, probe_windows, raw_features, state_probe
 from worldjepa.evaluate.rollout import Evaluation
 from worldjepa.evaluate.statistics import Interval
@@ -116,15 +116,8 @@ def train(
 def _windows(
     store: Store, window: Window, episodes: ndarray, batch_size: int, seed: int, *, labelled: bool = True
 ) -> Batches:
-    sampler = WindowSampler(
-        store,
-        episodes=episodes,
-        unlabelled=() if labelled else episodes,
-        batch_size=batch_size,
-        **window.options(),
-        seed=seed,
-    )
-    return (GoalSampler(sampler, window.goal_keys) if window.goal_keys else sampler).batch
+    unlabelled = () if labelled else episodes
+    return window.sampler(store, episodes=episodes, unlabelled=unlabelled, batch_size=batch_size, seed=seed).batch
 
 
 def _side_by_side(first: Batches, second: Batches) -> Batches:

@@ -33,10 +33,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return open_store(path)
 
 
-def sampler(store: Store, config: gcbc.Config, batch_size: int = 8) -> GoalSampler:
-    window = gcbc.window(config, store.spec)
-    windows = WindowSampler(store, episodes=range(len(store)), batch_size=batch_size, **window.options())
-    return GoalSampler(windows, window.goal_keys)
+def sampler(store: Store, config: gcbc.Config, batch_size: int = 8) -> WindowSampler | GoalSampler:
+    return gcbc.window(config, store.spec).sampler(store, episodes=range(len(store)), batch_size=batch_size)
 
 
 def learner(store: Store, config: gcbc.Config) -> Learner:

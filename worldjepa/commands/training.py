@@ -123,15 +123,13 @@ def make_sampler(
     store: Store, episodes: dict[str, np.ndarray], window: Window, options: Options
 ) -> WindowSampler | GoalSampler:
     """The windows that a recipe trains on, with goals where it wants them."""
-    sampler = WindowSampler(
+    return window.sampler(
         store,
         episodes=np.concatenate([episodes["train"], episodes["unlabelled"]]),
         unlabelled=episodes["unlabelled"],
         batch_size=options.fit.batch_size,
-        **window.options(),
         seed=options.episodes.seed,
     )
-    return GoalSampler(sampler, window.goal_keys) if window.goal_keys else sampler
 
 
 def validation(
@@ -143,11 +141,7 @@ def validation(
     """
     if len(episodes) == 0:
         return None
-    sampler: WindowSampler | GoalSampler = WindowSampler(
-        store, episodes=episodes, batch_size=batch_size, **window.options()
-    )
-    if window.goal_keys:
-        sampler = GoalSampler(sampler, window.goal_keys)
+    sampler = window.sampler(store, episodes=episodes, batch_size=batch_size)
     count = min(len(sampler), MAX_VALID_WINDOWS)
     anchors = np.linspace(0, len(sampler) - 1, count).round().astype(np.int64)
 

@@ -25,6 +25,9 @@ class Config:
     """Cameras it sees."""
     history: int = 1
     """Frames of context, the present included."""
+    goal_steps: float = 15.0
+    """Mean number of control steps from a present to its hindsight goal, drawn geometrically. Far goals say little of
+    the next action."""
     chunk: int = 1
     """Actions predicted at once."""
     dim: int = 128
@@ -65,7 +68,7 @@ def build(config: Config, spec: DataSpec) -> tuple[JEPA, Sum]:
 def window(config: Config, spec: DataSpec) -> Window:
     """The windows this recipe is trained on."""
     keys = _keys(config, spec)
-    return Window(config.history, config.chunk, config.history, keys, goal_keys=keys)
+    return Window(config.history, config.chunk, config.history, keys, goal_keys=keys, goal_steps=config.goal_steps)
 
 
 def _keys(config: Config, spec: DataSpec) -> tuple[str, ...]:

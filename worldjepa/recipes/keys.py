@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from worldjepa.data import GoalOffset, GoalSampler, Store, WindowSampler
 from worldjepa.types import DataSpec
 
 
@@ -25,6 +26,8 @@ class Window:
     """Whether windows may reach over the ends of an episode."""
     goal_keys: tuple[str, ...] = ()
     """Observations whose goal, "goal_<key>", is given beside them (`GoalSampler`)."""
+    goal_steps: float = 1.0
+    """Mean of the geometric distribution of how many control steps a goal lies ahead."""
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -35,6 +38,14 @@ class Window:
         """Keyword arguments of `WindowSampler`."""
         names = ("history", "horizon", "stride", "image_frames", "keys")
         return {**{name: getattr(self, name) for name in names}, "pad_front": self.pad, "pad_back": self.pad}
+
+    def sampler(self, store: Store, **options: Any) -> WindowSampler | GoalSampler:
+        """The windows of ``store``, with goals where they are wanted; options as of `WindowSampler` (episodes, ...)."""
+        windows = WindowSampler(store, **self.options(), **options)
+        if not self.goal_keys:
+            return windows
+        offset = GoalOffset(kind="geometric", mean=self.goal_steps)
+        return GoalSampler(windows, self.goal_keys, offset=offset)
 
 
 def resolve_states(wanted: tuple[str, ...], spec: DataSpec) -> tuple[str, ...]:
