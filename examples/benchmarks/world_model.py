@@ -2,7 +2,7 @@
 
     python examples/benchmarks/world_model.py --world two_rooms --cpu-minutes 6
     python examples/benchmarks/world_model.py --world push_near --cpu-minutes 6
-    python examples/benchmarks/world_model.py --methods mpc:sigreg mpc:vicreg --variants ablation.json  # see `variant`
+    python examples/benchmarks/world_model.py --models sigreg vicreg --variants examples/benchmarks/variants.json
 
 Every run is resumable: start the same command again and it goes on where it stopped. All methods learn from the same
 recordings, 64 px images alone, for the same CPU time. Training and evaluation starts are apart, and `--tune` evaluates
