@@ -1,6 +1,6 @@
 """Seconds to collect 2,000 steps of TwoRooms with pictures: worldjepa beside stable-worldmodel's TwoRoom.
 
-    OMP_NUM_THREADS=1 python examples/benchmarks/collection.py [--peer-python /tmp/peer/bin/python]
+    OMP_NUM_THREADS=1 python examples/benchmarks/collection.py [--peer-python PEER/bin/python]
 
 Random actions, episodes of 100 steps, 64 x 64 pictures, written to disk; 20 episodes, or one an environment where
 there are more environments than that. "vector" is the environment that steps all rows in numpy, "task" runs one

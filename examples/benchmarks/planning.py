@@ -1,7 +1,7 @@
 """Milliseconds of one plan on a processor: worldjepa beside stable-worldmodel and torch-world.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/planning.py \
-        [--peer-python /tmp/peer/bin/python] [--torch-world-python /tmp/peer_tw/bin/python]
+        [--peer-python PEER/bin/python] [--torch-world-python TORCH_WORLD/bin/python]
 
 Everyone plans by CEM from the latent of one frame to the latent of a goal, with a causal AdaLN predictor of the same
 shape and random weights: 300 samples, the best 30, 10 iterations, 5 blocks of 5 actions of 2 numbers. Encoding is not

@@ -1,6 +1,6 @@
 """Windows a second with a stride, from pixels: worldjepa's sampler beside stable-worldmodel's HDF5 and Lance readers.
 
-    OMP_NUM_THREADS=1 python examples/benchmarks/windows_strided.py [--peer-python /tmp/peer/bin/python]
+    OMP_NUM_THREADS=1 python examples/benchmarks/windows_strided.py [--peer-python PEER/bin/python]
 
 4 frames 5 steps apart and the blocks of 5 actions between them, 64 windows a batch in random order, at 64 and 224
 pixels. Everyone reads the same smooth pictures from files written before, which lie in the system's cache; the first
