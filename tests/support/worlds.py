@@ -45,7 +45,8 @@ def draw(p: np.ndarray) -> np.ndarray:
 
 def world_model(store: Store, **changes: Any) -> Learner:
     """An untrained world model of it, in eval mode; of its images where it has any."""
-    options: dict[str, Any] = {"dim": 16, "state_dim": 16, "state_hidden": 16, "trunk_width": 4, "predictor_layers": 1, "ffn_dim": 32}
+    options: dict[str, Any] = {"dim": 16, "state_dim": 16, "state_hidden": 16, "trunk_width": 4}
+    options |= {"predictor_layers": 1, "ffn_dim": 32}
     options |= {"stride": 2, "horizon": 4, "sigreg": 0.1, "inverse": 1.0, "sigreg_slices": 16}
     if "image" in store.spec.obs:
         options["image_keys"] = ("image",)
