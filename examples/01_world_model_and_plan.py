@@ -72,9 +72,7 @@ def main(out: Path, minutes: float, goals: int, episodes: int) -> None:
     console.print(chance.summary())
     pair = compare([planned, chance])["pairs"][0]
     console.print(f"difference {pair['difference']:+.2f} [{pair['low']:+.2f}, {pair['high']:+.2f}]")
-    console.print(
-        f"films in {out / 'model' / 'videos'}; pictures of imagined futures: worldjepa imagine {out / 'model'}"
-    )
+    console.print(f"films in {out / 'model' / 'videos'}")
 
 
 if __name__ == "__main__":
