@@ -1,4 +1,4 @@
-"""A world model from play, imagined with and planned in: TwoRooms from 64 px images, some ten minutes on two cores.
+"""A world model from play, imagined with and planned in: TwoRooms from 64 px images, six minutes of training on a CPU.
 
     python examples/01_world_model_and_plan.py [--out runs/rooms] [--minutes 6] [--goals 20]
 
