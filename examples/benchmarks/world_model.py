@@ -287,8 +287,9 @@ def planning_table(args: Args, outcomes: Sequence[dict[str, Any]], references: d
 
 
 def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
-    """Open-loop probe error after 5, 10, 20 and 40 control steps, each with that of copying the present."""
-    table = Table("world model", "rank", title="open loop: RMSE of the probed state, standard deviations (copy)")
+    """Open-loop probe error after 5, 10, 20 and 40 control steps, each with that of copying the present; CPU time."""
+    title = "open loop: RMSE of the probed state, standard deviations (copy)"
+    table = Table("world model", "CPU minutes", "rank", title=title)
     names: dict[str, list[dict[str, Any]]] = {}
     for outcome in outcomes:
         names.setdefault(outcome["folder"].name.rpartition("-seed")[0], []).append(outcome)
@@ -301,7 +302,8 @@ def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
         for n in ahead:
             error, copy = (np.mean([o["open_loop"][k][n // stride - 1] for o in found]) for k in ("imagined", "copy"))
             cells.append(f"{error:.3f} ({copy:.3f})")
-        table.add_row(name, f"{np.mean([o['rank'] for o in found]):.1f}", *cells)
+        minutes = " ".join(f"{o['cpu_seconds'] / 60:.1f}" for o in found)
+        table.add_row(name, minutes, f"{np.mean([o['rank'] for o in found]):.1f}", *cells)
     return table
 
 
