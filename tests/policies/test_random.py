@@ -2,6 +2,7 @@
 
 import gymnasium as gym
 import numpy as np
+import pytest
 import torch
 from tensordict import TensorDict
 
@@ -38,3 +39,17 @@ def test_a_row_depends_on_its_seed_alone() -> None:
 def test_discrete_actions_are_whole_numbers() -> None:
     policy = RandomPolicy(gym.spaces.Discrete(3, start=5))
     assert {int(x) for _ in range(50) for x in act(policy, 2).flatten()} == {5, 6, 7}
+
+
+def test_a_held_action_is_kept_and_drawn_anew_with_each_episode() -> None:
+    space = gym.spaces.Box(-1, 1, (3,), np.float32)
+    held, plain = RandomPolicy(space, hold=3), RandomPolicy(space)
+    rows = torch.stack([act(held, 2) for _ in range(7)])
+    drawn = torch.stack([act(plain, 2) for _ in range(3)])
+    assert torch.equal(rows, drawn[[0, 0, 0, 1, 1, 1, 2]])
+    held.reset(torch.tensor([True, False]))
+    after = act(held, 2)
+    assert not torch.equal(after[0], rows[-1, 0]), "the first row begins a new episode"
+    assert torch.equal(after[1], rows[-1, 1])
+    with pytest.raises(ValueError, match="at least 1 step"):
+        RandomPolicy(space, hold=0)

@@ -3,8 +3,13 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from worldjepa.data.task import Task
+    from worldjepa.types import Policy
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Options:
     """Write solved episodes only, and go on until there are enough."""
     noise: float = 0.0
     """Standard deviation of Gaussian noise on the actions, in half ranges of the action space."""
+    hold: int = 1
+    """Steps for which a random action is kept: above 1 a random walk gets somewhere. Of --policy random."""
     horizon: int | None = None
     """Steps after which an episode is cut off; by default the environment's own limit."""
     kwargs: tuple[str, ...] = ()
@@ -47,6 +54,8 @@ def run(options: Options) -> int:
     rendering.choose()
     task = tasks.find_task(options.env, {}, tasks.parse_kwargs(options.kwargs), options.horizon)
     _, policy = tasks.find_policy(options.policy, task)
+    if options.hold != 1:
+        policy = _held(options, task)
     found = collect(
         task,
         policy,
@@ -68,3 +77,16 @@ def run(options: Options) -> int:
         )
     print(f"worldjepa inspect {shlex.quote(str(found.path))}")
     return 0
+
+
+def _held(options: Options, task: "Task") -> "Policy":
+    """The random policy whose actions are kept for some steps.
+
+    Raises:
+        ValueError: another policy was asked for, or the number is below 1.
+    """
+    from worldjepa.evaluate.floors import RandomPolicy
+
+    if options.policy != "random":
+        raise ValueError(f"--hold is for --policy random, not {options.policy!r}: leave it out")
+    return RandomPolicy(task.action_space, hold=options.hold)
