@@ -76,7 +76,7 @@ class ExactPredictor(nn.Module):
         self.asked: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, z: Tensor, query: TensorDict) -> Tensor:
-        raise NotImplementedError
+        raise AssertionError("planning asks for rollouts alone")
 
     def rollout(self, z: Tensor, action: Tensor) -> Tensor:
         self.asked.append((z.clone(), action.clone()))

@@ -1,5 +1,7 @@
 """What causal transformers over frames share: checked input, rollouts with a key-value cache, sliding windows."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Bool, Float
 from tensordict import TensorDict
@@ -9,7 +11,7 @@ from worldjepa.predictors.adaln import KeysValues
 from worldjepa.predictors.samples import split_samples
 
 
-class FramePredictor(nn.Module):
+class FramePredictor(nn.Module, ABC):
     """Base of predictors whose blocks attend within a frame and to earlier frames. A subclass sets the attributes
     below and gives `_tell` and `_run`.
     """
@@ -26,10 +28,11 @@ class FramePredictor(nn.Module):
     """Rollouts beyond ``context_length`` look at the last frames only."""
     blocks: nn.ModuleList
 
+    @abstractmethod
     def _tell(self, action: Float[Tensor, "b t a"]) -> list[Tensor]:
         """What actions do to the blocks, each [B, T, ...]: computed for all steps at once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _run(
         self,
         z: Float[Tensor, "b t n d"],
@@ -39,7 +42,6 @@ class FramePredictor(nn.Module):
         mask: Bool[Tensor, "s s"] | None,
     ) -> tuple[Float[Tensor, "b t n d"], list[KeysValues]]:
         """Predictions after frames ``first``, first + 1, ..., given what ``caches`` hold of those before."""
-        raise NotImplementedError
 
     def forward(self, z: Float[Tensor, "b tc n d"], query: TensorDict) -> Float[Tensor, "b t n d"]:
         """Latents of frames 1..T, each from the frames before it; ``query["action"]`` [B, T, A], T <= context_length.
