@@ -197,6 +197,7 @@ def test_fewer_demonstrations_and_unlabelled_ones(folder: Path, tmp_path: Path) 
         (["collect", "worldjepa/Reach-v0", "{demos}"], "exists"),
         (["collect", "worldjepa/Reach-v0", "{tmp}/f.hdf5", "--kwargs", "pixels"], "name=value"),
         (["collect", "worldjepa/Reach-v0", "{tmp}/f.hdf5", "--policy", "exprt"], "expert"),
+        (["collect", "worldjepa/Reach-v0", "{tmp}/f.hdf5", "--hold", "3"], "--policy random"),
         (["imagine", "{tmp}/none"], "none"),
         (["report", "{tmp}/none"], "run folder"),
         (["convert", "{demos}", "{demos}"], "exists"),
