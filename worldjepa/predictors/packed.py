@@ -1,7 +1,7 @@
 """Linear maps whose weights are laid out once for oneDNN, for use without gradients on a processor.
 
 On the AMD processor on which this was measured, oneDNN's products take half of the time of MKL's, which
-`torch.nn.functional.linear` calls; elsewhere it may be less (`examples/benchmarks/planning.py` prints fast beside plain).
+`torch.nn.functional.linear` calls. Elsewhere it may be less: `examples/benchmarks/planning.py` prints both rollouts.
 """
 
 from collections.abc import Callable, Sequence
