@@ -5,6 +5,7 @@ from worldjepa.data.goals import GoalOffset, GoalSampler, StartGoals, draw_start
 from worldjepa.data.robomimic import RobomimicSource, RobomimicWriter
 from worldjepa.data.statistics import Statistics
 from worldjepa.data.store import Store, open_store
+from worldjepa.data.viewsets import ViewSampler
 from worldjepa.data.windows import WindowSampler, split_episodes
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "StartGoals",
     "Statistics",
     "Store",
+    "ViewSampler",
     "WindowSampler",
     "draw_start_goals",
     "open_source",
