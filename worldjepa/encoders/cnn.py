@@ -39,6 +39,9 @@ class ResNet(nn.Module):
         width: channels of the first stage; they double at each following one.
         stem: "standard" (7x7 stride 2, max pool; total stride 32) or "small" (3x3 stride 1, no pool; total stride 8).
         in_channels: of the image.
+        pool: return the mean of the map, a vector [B, channels], instead of the map.
+        identity: start as published ResNets do: convolutions from normals scaled by their outputs, and the last norm
+            of every block at zero, so that a block is the identity at first (torchvision's ``zero_init_residual``).
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class ResNet(nn.Module):
         width: int = 64,
         stem: Literal["standard", "small"] = "standard",
         in_channels: int = 3,
+        pool: bool = False,
+        identity: bool = False,
     ):
         super().__init__()
         if stem not in ("standard", "small"):
@@ -69,11 +74,21 @@ class ResNet(nn.Module):
                 channels = out
         self.stages = nn.Sequential(*stages)
         self.stride *= 2 ** (len(depths) - 1)
-        self.channels = channels
+        self.channels, self.pool = channels, pool
+        if identity:
+            self._start_as_identity()
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
-        """Images in [0, 1] to the feature map of the last stage."""
-        return self.stages(self.stem(x))
+    def _start_as_identity(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, ResidualBlock):
+                nn.init.zeros_(module.norm2.weight)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
+        """Images in [0, 1] to the feature map of the last stage [B, channels, h', w'], or its mean [B, channels]."""
+        found = self.stages(self.stem(x))
+        return found.mean((-2, -1)) if self.pool else found
 
 
 class ImageEncoder(nn.Module):

@@ -13,12 +13,13 @@ class ConvTrunk(nn.Module):
     Args:
         shape: (rows, columns, channels) of the images; sides must be multiples of 16.
         width: channels after the first layer.
+        pool: return the mean of the map, a vector [B, channels], instead of the map.
 
     Raises:
         ValueError: sides that do not fit.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, width: int = 32):
+    def __init__(self, shape: tuple[int, ...], *, width: int = 32, pool: bool = False):
         super().__init__()
         rows, columns, channels = shape
         if rows % 16 or columns % 16:
@@ -29,8 +30,9 @@ class ConvTrunk(nn.Module):
             layers += [nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU()]
             width, side = 2 * width, side // 2
         self.layers = nn.Sequential(*layers)
-        self.channels = width
+        self.channels, self.pool = width, pool
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
-        """Images in [0, 1] to a feature map."""
-        return self.layers(x)
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
+        """Images in [0, 1] to a feature map [B, channels, h', w'], or its mean [B, channels]."""
+        found = self.layers(x)
+        return found.mean((-2, -1)) if self.pool else found

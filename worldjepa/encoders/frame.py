@@ -17,11 +17,15 @@ from worldjepa.blocks import projector
 from worldjepa.encoders.mlp import StateEncoder, module_name
 from worldjepa.types import nested
 
-Pixels = Literal["unit", "signed", "imagenet"]
+Pixels = Literal["unit", "signed", "imagenet", "threedie", "cifar100", "tiny_imagenet", "stl10"]
 PIXELS: dict[Pixels, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "unit": ((0.0,), (1.0,)),
     "signed": ((0.5,), (0.5,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "threedie": ((0.5016, 0.5037, 0.5060), (0.1030, 0.0999, 0.0969)),
+    "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    "tiny_imagenet": ((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
 }
 """Mean that is subtracted from pixels in [0, 1], and standard deviation that they are divided by."""
 
@@ -42,7 +46,7 @@ class FrameEncoder(nn.Module):
         tokens: see above.
         project: hidden width of a perceptron with batch norm that makes the token (LeWorldModel's projector), 0 for a
             linear map, None for none.
-        pixels: "unit" maps bytes to [0, 1], "signed" to [-1, 1]; "imagenet" standardises them as ImageNet's.
+        pixels: "unit" maps bytes to [0, 1], "signed" to [-1, 1]; the others standardise them as a data set's.
         norm: layer norm of the latents, behind the projection.
         frozen: the trunks are not learned: no gradient reaches them, and they stay in eval mode.
 
