@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.multiprocessing
 
-ALIKE = ["gathered", "variance", "covariance", "padded", "step", "sigreg", "sigreg_pooled"]  # the same on all processes
+ALIKE = ["gathered", "nt_xent", "nt_xent_padded", "variance", "covariance", "padded", "step", "sigreg", "sigreg_pooled"]
+"""The same on all processes."""
 ALONE = ["weighted", "mean", "empty", "sequence", *ALIKE]
 
 

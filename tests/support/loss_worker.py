@@ -8,7 +8,7 @@ import torch.distributed as dist
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from worldjepa.objectives import SIGReg, VarianceCovariance, gather_rows, masked_mean
+from worldjepa.objectives import SIGReg, VarianceCovariance, gather_rows, masked_mean, nt_xent
 from worldjepa.types import Prediction
 
 NUM_PROCESSES = 2
@@ -34,6 +34,8 @@ def losses(rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         "mean": lambda x: masked_mean(x.square()),
         "empty": lambda x: masked_mean(x, torch.zeros(5)),
         "gathered": lambda x: (gather_rows(x).sort(dim=0).values.cumsum(0) * mix).sum(),
+        "nt_xent": lambda x: nt_xent(x, x.cos(), temperature=0.2),
+        "nt_xent_padded": lambda x: nt_xent(x, x.cos(), valid[:, 1], temperature=0.2),
         "variance": lambda x: _variance(x)["variance"],
         "covariance": lambda x: _variance(x)["covariance"],
         "padded": lambda x: sum(padded(VarianceCovariance(by="all", threshold=3.0), x).values()),

@@ -2,6 +2,7 @@
 
 from worldjepa.objectives.chunk import ActionChunk, ChunkDecoder, MLPChunk
 from worldjepa.objectives.combine import Sum
+from worldjepa.objectives.contrast import NTXent, info_nce, nt_xent, without_duplicates
 from worldjepa.objectives.distance import DISTANCES, LatentDistance, copy_ratio
 from worldjepa.objectives.dynamics import InverseDynamics, TimeSimilarity
 from worldjepa.objectives.ensemble import Ensemble
@@ -20,6 +21,7 @@ __all__ = [
     "InverseDynamics",
     "LatentDistance",
     "MLPChunk",
+    "NTXent",
     "OpenLoop",
     "RewardHead",
     "SIGReg",
@@ -32,7 +34,10 @@ __all__ = [
     "covariance_penalty",
     "epps_pulley",
     "gather_rows",
+    "info_nce",
     "masked_mean",
+    "nt_xent",
     "random_directions",
     "variance_hinge",
+    "without_duplicates",
 ]
