@@ -73,22 +73,36 @@ class FeedForward(nn.Sequential):
 class EncoderBlock(nn.Module):
     """Self-attention and a feed-forward net, each with a residual; norms before ("pre") or after ("post") them."""
 
-    def __init__(self, dim: int, num_heads: int, ffn_dim: int, *, dropout: float = 0.0, norm: Norm = "pre"):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        ffn_dim: int,
+        *,
+        dropout: float = 0.0,
+        norm: Norm = "pre",
+        activation: type[nn.Module] = nn.GELU,
+    ):
         super().__init__()
         self.pre = _check_norm(norm) == "pre"
         self.attention = Attention(dim, num_heads, dropout=dropout)
-        self.ffn = FeedForward(dim, ffn_dim, dropout=dropout)
+        self.ffn = FeedForward(dim, ffn_dim, dropout=dropout, activation=activation)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(2))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "b s d"], mask: Tensor | None = None) -> Float[Tensor, "b s d"]:
-        """``mask``: True where attending is allowed, broadcastable to [B, 1, S, S]."""
+    def forward(
+        self, x: Float[Tensor, "b s d"], mask: Tensor | None = None, first: int | None = None
+    ) -> Float[Tensor, "b k d"]:
+        """``mask``: True where attending is allowed, broadcastable to [B, 1, S, S].
+
+        ``first``: compute only so many tokens from the first on; they attend to all. ``mask`` is then [.., first, S].
+        """
         norm_a, norm_f = self.norms
         if self.pre:
             y = norm_a(x)
-            x = x + self.drop(self.attention(y, y, mask))
+            x = x[:, :first] + self.drop(self.attention(y[:, :first], y, mask))
             return x + self.drop(self.ffn(norm_f(x)))
-        x = norm_a(x + self.drop(self.attention(x, x, mask)))
+        x = norm_a(x[:, :first] + self.drop(self.attention(x[:, :first], x, mask)))
         return norm_f(x + self.drop(self.ffn(x)))
 
 

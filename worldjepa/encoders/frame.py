@@ -25,7 +25,7 @@ PIXELS: dict[Pixels, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "threedie": ((0.5016, 0.5037, 0.5060), (0.1030, 0.0999, 0.0969)),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
     "tiny_imagenet": ((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)),
-    "stl10": ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2241, 0.2215, 0.2239)),
 }
 """Mean that is subtracted from pixels in [0, 1], and standard deviation that they are divided by."""
 
