@@ -98,6 +98,74 @@ def test_bad_input_is_refused():
         gym.make(ENV_ID, success_threshold=90)
 
 
+def test_relative_actions_go_where_absolute_ones_do():
+    near, plain = (gym.make(ENV_ID, relative_actions=flag).unwrapped for flag in (True, False))
+    state = [500.0, 250.0, 300.0, 300.0, 1.0]
+    obs = near.reset(options={"state": state})[0]
+    plain.reset(options={"state": state})
+    assert near.get_wrapper_attr("hold_key") is None  # zero holds still
+    for offset in ([40.0, -30.0], [0.0, 0.0], [-100.0, 90.0]):  # the first leaves the table: its target is clipped
+        target = np.clip(obs["agent_pos"] + np.array(offset, np.float32), 0, 512)
+        obs = near.step(np.array(offset))[0]
+        expected = plain.step(target)[0]
+        np.testing.assert_allclose(obs["agent_pos"], expected["agent_pos"], atol=1e-3)
+        np.testing.assert_allclose(obs["block_pose"], expected["block_pose"], atol=1e-3)
+    assert near.action_space.contains(np.array([100.0, -100.0], np.float32))
+    assert not near.action_space.contains(np.array([101.0, 0.0], np.float32))
+
+
+GOAL = [100.0, 100.0, 300.0, 200.0, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("change", "solved"),
+    [
+        ([0, 0, 0, 0, 0], True),
+        ([0, 19, 0, 0, 0], True),
+        ([0, 21, 0, 0, 0], False),  # the agent counts
+        ([15, 0, 0, -15, 0], False),  # 21 px together
+        ([13, 0, 0, -13, 0], True),
+        ([0, 0, 0, 0, 0.34], True),
+        ([0, 0, 0, 0, -0.36], False),
+        ([0, 0, 0, 0, 2 * np.pi - 0.3], True),
+    ],
+)
+def test_a_goal_state_is_reached_by_agent_and_block(change, solved):
+    env = gym.make(ENV_ID, goal_obs=True)
+    obs, info = env.reset(options={"state": np.add(GOAL, change), "goal": GOAL})
+    assert info["is_success"] is solved
+    np.testing.assert_allclose(obs["goal_agent_pos"], GOAL[:2])
+    np.testing.assert_allclose(obs["goal_block_pose"], GOAL[2:], rtol=1e-6)
+    np.testing.assert_allclose(obs["goal_keypoints"], keypoints(np.array(GOAL[2:])), rtol=1e-5)
+    *_, terminated, _, info = env.step(np.add(GOAL, change)[:2].astype(np.float32))
+    assert (terminated, info["is_success"]) == (solved, solved)
+
+
+def test_the_goal_of_one_episode_is_forgotten_in_the_next():
+    env = gym.make(ENV_ID, goal_obs=True)
+    usual = env.reset(seed=0)[0]["goal_block_pose"]
+    obs, info = env.reset(seed=0, options={"goal": GOAL})
+    assert abs(obs["goal_block_pose"] - usual).max() > 10
+    at_goal = env.reset(options={"state": GOAL, "goal": GOAL})[1]["score"]
+    assert at_goal == pytest.approx(1.0)
+    obs, info = env.reset(options={"state": GOAL})
+    np.testing.assert_array_equal(obs["goal_block_pose"], usual)
+    assert info["score"] < 0.5
+    assert not info["is_success"]
+    with pytest.raises(ValueError, match=r"options\['goal'\] must be 5 numbers"):
+        env.reset(options={"goal": [1.0, np.nan, 1.0, 1.0, 1.0]})
+
+
+@pytest.mark.draws
+def test_the_goal_is_shown_as_a_picture_too():
+    env = gym.make(ENV_ID, obs_type="pixels", image_size=48, goal_obs=True)
+    start = [400.0, 400.0, 150.0, 300.0, 2.0]
+    obs = env.reset(options={"state": start, "goal": GOAL})[0]
+    there = env.reset(options={"state": GOAL})[0]["image"].astype(int)
+    assert np.abs(obs["goal_image"] - there).max() <= 2
+    assert np.abs(obs["image"] - there).max() > 100
+
+
 @pytest.mark.data
 def test_keypoints_reproduce_the_recording(recording):
     error = np.abs(keypoints(recording["state"][:, 2:]) - recording["keypoint"].reshape(-1, 18)).max(1)
