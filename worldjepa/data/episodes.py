@@ -15,7 +15,8 @@ from numpy import ndarray
 from worldjepa.types import DataSpec, ObsSpec
 
 FORMATS = """robomimic HDF5 (a file with the group data/demo_0), Push-T style zarr (a folder or zip with data/* and
-meta/episode_ends), Minari (a folder with data/main_data.hdf5), images (a folder or zip of class folders)"""
+meta/episode_ends), Minari (a folder with data/main_data.hdf5), images (a folder or zip of class folders), 3DIEBench (a
+folder with SYNSET/OBJECT/image_0.jpg and latent_0.npy)"""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,10 @@ def _open_folder(path: Path, filter: str | None) -> EpisodeSource:
 
         return ZarrSource(path, filter=filter)
     from worldjepa.data.images import ImageSource, holds_images
+    from worldjepa.data.threedie import ThreeDIESource, holds_views
 
+    if holds_views(path):
+        return ThreeDIESource(path, filter=filter)
     if holds_images(path):
         return ImageSource(path, filter=filter)
     found = sorted(child.name for child in path.iterdir())[:8]
