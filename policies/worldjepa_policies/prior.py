@@ -65,7 +65,7 @@ class ChunkProposal:
                 f"{blocks.num_steps} control steps"
             )
         self._learner, self._blocks, self._device = learner.to(device).eval(), blocks, device
-        self._keys, self._history = window.keys, window.history
+        self._keys, self._history = window.seen, window.history
         self._rows: dict[int, deque[Frame]] = {}
 
     def reset(self, done: Bool[Tensor, "b"]) -> None:

@@ -12,7 +12,8 @@ from toys import ToyStatistics
 
 from worldjepa.learner import Learner
 from worldjepa.plan import CEM
-from worldjepa.recipes import act_jepa, bc, make_learner
+from worldjepa.recipes import act_jepa, bc, gcbc, make_learner
+from worldjepa_policies.chunk import ChunkPolicy
 from worldjepa_policies.prior import HybridPolicy
 
 
@@ -119,3 +120,17 @@ def test_act_jepa_may_propose_too() -> None:
     planner = CEM(num_samples=200, iterations=8, num_elites=20)
     _, places = drive(HybridPolicy(point_learner(), chunks, planner, execute=2), place, goal, 20)
     assert (places[-1] - goal).norm(dim=-1).max() < 0.1
+
+
+def test_a_goal_conditioned_cloner_proposes_what_it_would_do() -> None:
+    torch.manual_seed(3)
+    cloner = make_learner("gcbc", gcbc.Config(chunk=4, history=2, hidden=(16,), dim=8), SPEC, point_statistics())
+    world, script = point_learner(stride=2), Script()
+    place, goal = points(2)
+    HybridPolicy(world, cloner, script).act(look(place, goal))
+    alone, _ = drive(ChunkPolicy(cloner), place, goal, 1)
+    found = world.normalizer.denormalize("action", script.inits[0][0, :1]).reshape(-1, 2)
+    assert torch.allclose(found[0], alone[0, 0], atol=1e-5)
+    other = Script()
+    HybridPolicy(world, cloner, other).act(look(place, goal + 1.0))
+    assert not torch.allclose(other.inits[0], script.inits[0], atol=1e-3)
