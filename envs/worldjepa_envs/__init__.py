@@ -1,13 +1,13 @@
 """Gymnasium environments on MuJoCo with scripted experts, and adapters to the simulators users have.
 
 Importing this package registers the environments and imports no simulator. Own: worldjepa/Push-v0, worldjepa/Reach-v0,
-and worldjepa/TwoRooms-v0, which needs no simulator.
+worldjepa/TwoRooms-v0, which needs no simulator, and worldjepa/Turntable-v0, views of objects under known rotations.
 Adapters: worldjepa/PushT-v0 (gym-pusht), worldjepa/MetaWorld-<task>-v0, worldjepa/Fetch<Task>-v0 and
 worldjepa/PointMaze-<maze>-v0 (gymnasium-robotics), `make_from_env_args` (robosuite and Gymnasium through robomimic's
 ``env_args``).
 
 Every one gives Dict observations (float32 parts; images uint8, rows x columns x 3) and says in ``info["is_success"]``,
-at reset and at each step, whether its task is solved.
+at reset and at each step, whether its task is solved (Turntable where it is given a goal).
 """
 
 from importlib import import_module
@@ -75,6 +75,7 @@ _VIEW = {"workspace": 0.34, "centre": (0.1, 0.0), "show_goal": False}
 _register("PushNear", "push:PushEnv", 60, **_NEAR, **_VIEW)
 _register("Reach", "reach:ReachEnv", 100)
 _register("TwoRooms", "two_rooms:TwoRoomsEnv", 100, vector="two_rooms_vector:TwoRoomsVectorEnv")
+_register("Turntable", "turntable:TurntableEnv", 49)  # 50 views
 _register("PushT", "pusht:PushTEnv", 300)
 for _task in METAWORLD_TASKS:
     _register(f"MetaWorld-{_task}", "metaworld:make_metaworld", 200, task=_task)

@@ -2,11 +2,15 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from tensordict import TensorDict
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from worldjepa_envs.turntable_expert import RandomViews
 
 Law = Callable[[dict[str, np.ndarray]], np.ndarray]
 """Observations by key [B, ...] -> actions [B, A] within [low, high]."""
@@ -42,7 +46,7 @@ class Expert:
 
     def act(self, obs: TensorDict) -> Tensor:
         """Actions [B, A] float32 for observations [B] (state keys; images are not looked at)."""
-        arrays = dict(_flat(obs))
+        arrays = dict(flat_states(obs))
         action = self._law(arrays)
         if self._noise:
             action = action + self._draw(arrays, action.shape)
@@ -60,27 +64,27 @@ class Expert:
         return noise * self._noise * (self._high - self._low) / 2
 
 
-def _flat(obs: TensorDict) -> Iterator[tuple[str, np.ndarray]]:
+def flat_states(obs: TensorDict) -> Iterator[tuple[str, np.ndarray]]:
     """Each key of ``obs`` joined by "/", with its values: floats as float64; images left out."""
     for key, value in obs.items(include_nested=True, leaves_only=True):
         if isinstance(value, Tensor) and value.dtype != torch.uint8:
             yield key if isinstance(key, str) else "/".join(key), value.detach().cpu().double().numpy()
 
 
-def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
+def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> "Expert | RandomViews":
     """The scripted expert of an environment.
 
     Args:
-        env_id: "worldjepa/Push-v0", "worldjepa/PushNear-v0", "worldjepa/Reach-v0", "worldjepa/TwoRooms-v0" or
-            "worldjepa/MetaWorld-<task>-v0".
+        env_id: "worldjepa/Push-v0", "worldjepa/PushNear-v0", "worldjepa/Reach-v0", "worldjepa/TwoRooms-v0",
+            "worldjepa/Turntable-v0" (which shows random views) or "worldjepa/MetaWorld-<task>-v0".
         noise: standard deviation of recorded action noise, as a part of half the action's range.
-        seed: of the noise.
+        seed: of the noise, and of the views.
 
     Returns:
         An object with the Policy protocol of worldjepa.
 
     Raises:
-        ValueError: no expert for ``env_id``; names those that exist.
+        ValueError: no expert for ``env_id``, or noise where it draws all at random; names those that exist.
     """
     if env_id in ("worldjepa/Push-v0", "worldjepa/PushNear-v0"):
         from worldjepa_envs.push_expert import push_action
@@ -94,6 +98,12 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
         from worldjepa_envs.two_rooms_expert import rooms_action
 
         return Expert(rooms_action, noise=noise, seed=seed)
+    if env_id == "worldjepa/Turntable-v0":
+        from worldjepa_envs.turntable_expert import RandomViews
+
+        if noise:
+            raise ValueError(f"the expert of Turntable draws its views at random and takes no noise, got {noise}")
+        return RandomViews(seed=seed)
     from worldjepa_envs.metaworld import metaworld_expert, task_of
 
     task = task_of(env_id)
@@ -101,5 +111,5 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
         return metaworld_expert(task, noise=noise, seed=seed)
     raise ValueError(
         f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/PushNear-v0, "
-        "worldjepa/Reach-v0, worldjepa/TwoRooms-v0 and worldjepa/MetaWorld-<task>-v0"
+        "worldjepa/Reach-v0, worldjepa/TwoRooms-v0, worldjepa/Turntable-v0 and worldjepa/MetaWorld-<task>-v0"
     )
