@@ -6,6 +6,7 @@ from worldjepa.objectives.contrast import NTXent, info_nce, nt_xent, without_dup
 from worldjepa.objectives.distance import DISTANCES, LatentDistance, copy_ratio
 from worldjepa.objectives.dynamics import InverseDynamics, TimeSimilarity
 from worldjepa.objectives.ensemble import Ensemble
+from worldjepa.objectives.equivariance import BeforeAction, OnFeatures
 from worldjepa.objectives.heads import RewardHead, SuccessHead
 from worldjepa.objectives.open_loop import OpenLoop
 from worldjepa.objectives.reduce import gather_rows, masked_mean
@@ -16,12 +17,14 @@ from worldjepa.objectives.variance import VarianceCovariance, covariance_penalty
 __all__ = [
     "DISTANCES",
     "ActionChunk",
+    "BeforeAction",
     "ChunkDecoder",
     "Ensemble",
     "InverseDynamics",
     "LatentDistance",
     "MLPChunk",
     "NTXent",
+    "OnFeatures",
     "OpenLoop",
     "RewardHead",
     "SIGReg",
