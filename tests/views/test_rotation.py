@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from worldjepa.views.rotation import canonical, check_unit, compose, invert, relative_rotation
+from worldjepa.views.rotation import canonical, check_unit, compose, invert, known_unit, relative_rotation
 
 
 def random_unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -50,3 +50,12 @@ def test_quaternions_that_are_no_rotations() -> None:
         bad[1, 0] *= wrong
         with pytest.raises(ValueError, match=r"'pose/rotation' must hold unit quaternions .*1 of 6 are not"):
             check_unit(bad, "pose/rotation")
+
+
+def test_on_an_accelerator_they_are_not_waited_for() -> None:
+    q = torch.empty(3, 4, device="meta")
+    assert known_unit(q).shape == (3, 4), "no value is looked at"
+    fine = random_unit(3)
+    assert known_unit(fine) is fine
+    with pytest.raises(ValueError, match="'pose' must hold unit quaternions"):
+        known_unit(2 * fine, "pose")

@@ -20,6 +20,7 @@ RECIPES = {
     "bc": "behaviour cloning: a perceptron from the observation to one action",
     "gcbc": "goal-conditioned behaviour cloning on hindsight goals",
     "ac_jepa": "world model: a JEPA that is told the actions, to imagine and plan in (LeWorldModel, PLDM, DINO-WM)",
+    "seq_jepa": "views of an object and the actions between them, aggregated to predict the next view (seq-JEPA)",
 }
 """What the command line offers; a test holds it equal to `worldjepa.recipes.RECIPES`."""
 FLAGS = ("--debug", "--resume")
@@ -68,13 +69,13 @@ class Options(Generic[M, F]):
     """Every field of the model and of the training can be set: --model.chunk 8 --fit.steps 5000."""
 
     recipe: Fixed[Suppress[str]]
-    """What to train: act_jepa, act or bc."""
+    """What to train, a name in RECIPES."""
     data: Positional[Path]
     """Recording (robomimic HDF5, Push-T zarr, Minari) or converted store."""
     out: Path | None = None
     """Run folder; by default runs/<name of the data>-<recipe>."""
     preset: str = "small"
-    """Where the defaults of --model come from: "small" (states, CPU) or "paper"."""
+    """Where the defaults of --model come from: "small" (for a CPU), "paper" or another that the recipe has."""
     config: Path | None = None
     """config.json of an earlier run, whose recipe, data and settings are taken as defaults."""
     resume: bool = False

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from worldjepa.commands.run_folder import DataChoice, data_section, read_config, settings, versions, write_config
 from worldjepa.commands.train import Options, Selection
-from worldjepa.data import Store, WindowSampler, open_store, split_episodes
+from worldjepa.data import Store, ViewSampler, WindowSampler, open_store, split_episodes
 from worldjepa.data.goals import GoalSampler
 from worldjepa.learner import Learner
 from worldjepa.recipes import fit_statistics, make_learner, recipe, save_pretrained
@@ -46,6 +46,7 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
         OSError: the disk is full.
     """
     main = int(os.environ.get("RANK", "0")) == 0
+    options = replace(options, model=with_momentum_steps(options.model, options.fit.steps))
     if main and not options.resume:
         check_is_new(out)
     store = open_data(options.data, main)
@@ -73,6 +74,21 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
         locate=lambda number, rank, world: sampler.locate(sampler.anchors(number)[rank::world]),
     )
     return Trained(out, learner, result)
+
+
+def with_momentum_steps(config: Any, steps: int | None) -> Any:
+    """A recipe's configuration whose target momentum rises over the training's steps, where it left them open.
+
+    Raises:
+        ValueError: time alone ends the training, so that its steps are not known.
+    """
+    if getattr(config, "momentum_steps", 0) is not None:
+        return config
+    if steps is None:
+        raise ValueError(
+            "--fit.steps None leaves open how long the target's momentum rises: give --model.momentum-steps"
+        )
+    return replace(config, momentum_steps=steps)
 
 
 def open_data(path: Path, main: bool) -> Store:
@@ -121,7 +137,7 @@ def choose_episodes(store: Store, selection: Selection) -> dict[str, np.ndarray]
 
 def make_sampler(
     store: Store, episodes: dict[str, np.ndarray], window: Window, options: Options
-) -> WindowSampler | GoalSampler:
+) -> WindowSampler | GoalSampler | ViewSampler:
     """The windows that a recipe trains on, with goals where it wants them."""
     return window.sampler(
         store,

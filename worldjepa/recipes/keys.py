@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from worldjepa.data import GoalOffset, GoalSampler, Store, WindowSampler
+from worldjepa.data import GoalOffset, GoalSampler, Store, ViewSampler, WindowSampler
 from worldjepa.types import DataSpec
 
 
@@ -28,6 +28,9 @@ class Window:
     """Observations whose goal, "goal_<key>", is given beside them (`GoalSampler`)."""
     goal_steps: float = 1.0
     """Mean of the geometric distribution of how many control steps a goal lies ahead."""
+    distinct: bool = False
+    """Whether a window is history + horizon different steps of an episode in any order, instead of consecutive ones
+    (`ViewSampler`); a horizon of 0 is allowed then. Recorded actions are not loaded."""
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -39,8 +42,11 @@ class Window:
         names = ("history", "horizon", "stride", "image_frames", "keys")
         return {**{name: getattr(self, name) for name in names}, "pad_front": self.pad, "pad_back": self.pad}
 
-    def sampler(self, store: Store, **options: Any) -> WindowSampler | GoalSampler:
+    def sampler(self, store: Store, **options: Any) -> WindowSampler | GoalSampler | ViewSampler:
         """The windows of ``store``, with goals where they are wanted; options as of `WindowSampler` (episodes, ...)."""
+        if self.distinct:
+            options.pop("unlabelled", None)  # no recorded action is learned from
+            return ViewSampler(store, views=self.history + self.horizon, keys=self.keys, **options)
         windows = WindowSampler(store, **self.options(), **options)
         if not self.goal_keys:
             return windows

@@ -15,7 +15,7 @@ from worldjepa.jepa import JEPA
 from worldjepa.learner import Learner, Origin
 from worldjepa.normalize import HasStatistics, Normalizer
 from worldjepa.objectives import Sum
-from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc
+from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc, seq_jepa
 from worldjepa.recipes.keys import Window, check_relative, resolve_states
 from worldjepa.types import DataSpec
 
@@ -58,6 +58,18 @@ RECIPES: dict[str, Recipe] = {
         },
         ac_jepa.build,
         ac_jepa.window,
+    ),
+    "seq_jepa": Recipe(
+        seq_jepa.Config,
+        {
+            "small": seq_jepa.small,
+            "threedie": seq_jepa.threedie,
+            "cifar": seq_jepa.cifar,
+            "tiny_imagenet": seq_jepa.tiny_imagenet,
+            "saccades": seq_jepa.saccades,
+        },
+        seq_jepa.build,
+        seq_jepa.window,
     ),
 }
 

@@ -24,6 +24,16 @@ def check_unit(q: Float[Tensor, "*b 4"], name: str = "rotation") -> None:
         )
 
 
+def known_unit(q: Float[Tensor, "*b 4"], name: str = "rotation") -> Float[Tensor, "*b 4"]:
+    """``q``, checked by `check_unit`. On an accelerator, where looking would mean to wait for it, what is no unit
+    quaternion becomes NaN instead, at which a training stops and names the sample.
+    """
+    if q.device.type == "cpu":
+        check_unit(q, name)
+        return q
+    return torch.where((q.norm(dim=-1, keepdim=True) - 1.0).abs() <= TOLERANCE, q, torch.nan)
+
+
 def compose(a: Float[Tensor, "*b 4"], b: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 4"]:
     """The rotation ``a`` after ``b``: as matrices, A B (Hamilton product)."""
     va, wa, vb, wb = a[..., :3], a[..., 3:], b[..., :3], b[..., 3:]

@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from torch import Generator, Tensor
 
 from worldjepa.types import Views, nested
-from worldjepa.views.rotation import canonical, check_unit, relative_rotation
+from worldjepa.views.rotation import canonical, known_unit, relative_rotation
 from worldjepa.views.temporal import frames
 
 
@@ -36,7 +36,7 @@ class Poses:
         """From each view to the next: [relative quaternion, differences] of observations [B, M+1, ...].
 
         Raises:
-            ValueError: an observation is missing, or is no unit quaternion.
+            ValueError: an observation is missing, or is no unit quaternion (`known_unit`).
         """
         values = {key: _value(obs, key) for key in self.keys}
         parts = []
@@ -44,7 +44,7 @@ class Poses:
             q = values[self.rotation]
             if q.shape[-1] != 4:
                 raise ValueError(f"{self.rotation!r} must be quaternions (x, y, z, w), got {q.shape[-1]} numbers")
-            check_unit(q, self.rotation)
+            q = known_unit(q, self.rotation)
             turned = relative_rotation(q[:, :-1], q[:, 1:])
             parts.append(canonical(turned) if self.canonical else turned)
         parts += [values[key][:, 1:] - values[key][:, :-1] for key in self.differences]

@@ -1,0 +1,94 @@
+"""Where the views and actions of seq-JEPA and of the baselines come from: one table of sources."""
+
+from typing import Protocol
+
+from worldjepa.recipes.keys import Window, check_keys, sizes
+from worldjepa.recipes.seq_encoder import EncoderConfig
+from worldjepa.types import DataSpec, ViewFunction
+from worldjepa.views import Poses, SequenceViews
+
+SOURCES = ("poses", "recorded")
+
+
+class SourceConfig(EncoderConfig, Protocol):
+    """The fields of a recipe's configuration that say what its views are; see `seq_jepa.Config`."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def rotation_key(self) -> str | None: ...
+    @property
+    def difference_keys(self) -> tuple[str, ...]: ...
+    @property
+    def canonical(self) -> bool: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def normalize_parameters(self) -> bool: ...
+    @property
+    def blur(self) -> bool: ...
+    @property
+    def saliency_key(self) -> str | None: ...
+    @property
+    def inhibition(self) -> bool: ...
+    @property
+    def normalization(self) -> str: ...
+
+
+def check_source(config: SourceConfig, spec: DataSpec) -> None:
+    """Raises ValueError for an unknown source, or one that the data cannot serve."""
+    if config.source not in SOURCES:
+        raise ValueError(f"source must be one of {list(SOURCES)}, got {config.source!r}")
+    check_keys((config.image_key,), "image", spec)
+    if config.source == "recorded":
+        if spec.action_dim == 0:
+            raise ValueError('source="recorded" needs recorded actions, and the data have none: choose another source')
+        return
+    if config.normalization != "identity":
+        raise ValueError(
+            f"normalization {config.normalization!r} would change the {config.source} that actions are made of: "
+            'it must be "identity"'
+        )
+    if config.source == "poses":
+        keys = poses(config).keys
+        check_keys(keys, "state", spec)
+        if config.rotation_key is not None and spec.obs[config.rotation_key].shape != (4,):
+            raise ValueError(
+                f"observation {config.rotation_key!r} must be a quaternion (x, y, z, w), it has shape "
+                f"{spec.obs[config.rotation_key].shape}; rotation_key=None leaves rotations out"
+            )
+
+
+def poses(config: SourceConfig) -> Poses:
+    """How the way from one view to the next is written."""
+    return Poses(config.rotation_key, config.difference_keys, config.canonical)
+
+
+def action_size(config: SourceConfig, spec: DataSpec) -> int:
+    """A: numbers that tell the transformation from one view to the next."""
+    if config.source == "recorded":
+        return spec.action_dim * config.stride
+    return (4 if config.rotation_key is not None else 0) + sum(sizes(config.difference_keys, spec).values())
+
+
+def build_views(config: SourceConfig, spec: DataSpec, observed: int) -> ViewFunction:
+    """The view function: ``observed`` views as context, one more as target, the actions between them as query.
+
+    Raises:
+        ValueError: as of `check_source`.
+    """
+    check_source(config, spec)
+    return SequenceViews((config.image_key,), observed, poses(config) if config.source == "poses" else None)
+
+
+def source_window(config: SourceConfig, spec: DataSpec, observed: int) -> Window:
+    """The sequences to load: distinct views of an object, consecutive frames, or single pictures.
+
+    Raises:
+        ValueError: as of `check_source`.
+    """
+    check_source(config, spec)
+    keys: tuple[str, ...] = (config.image_key,)
+    if config.source == "recorded":
+        return Window(1, observed, observed + 1, keys, stride=config.stride, pad=False)
+    return Window(1, observed, observed + 1, (*keys, *poses(config).keys), distinct=True)
