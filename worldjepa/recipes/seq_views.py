@@ -1,13 +1,15 @@
 """Where the views and actions of seq-JEPA and of the baselines come from: one table of sources."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from worldjepa.recipes.keys import Window, check_keys, sizes
 from worldjepa.recipes.seq_encoder import EncoderConfig
 from worldjepa.types import DataSpec, ViewFunction
 from worldjepa.views import Poses, SequenceViews
+from worldjepa.views.augment import Augmentation, AugmentedViews
 
-SOURCES = ("poses", "recorded")
+SOURCES = ("poses", "recorded", "augmentations")
 
 
 class SourceConfig(EncoderConfig, Protocol):
@@ -68,6 +70,8 @@ def action_size(config: SourceConfig, spec: DataSpec) -> int:
     """A: numbers that tell the transformation from one view to the next."""
     if config.source == "recorded":
         return spec.action_dim * config.stride
+    if config.source == "augmentations":
+        return AugmentedViews.action_dim
     return (4 if config.rotation_key is not None else 0) + sum(sizes(config.difference_keys, spec).values())
 
 
@@ -78,6 +82,10 @@ def build_views(config: SourceConfig, spec: DataSpec, observed: int) -> ViewFunc
         ValueError: as of `check_source`.
     """
     check_source(config, spec)
+    if config.source == "augmentations":
+        law = Augmentation(size=config.view_size)
+        law = law if config.blur else replace(law, blur=(0.0, 0.0))
+        return AugmentedViews(config.image_key, observed, law, config.normalize_parameters)
     return SequenceViews((config.image_key,), observed, poses(config) if config.source == "poses" else None)
 
 
@@ -91,4 +99,6 @@ def source_window(config: SourceConfig, spec: DataSpec, observed: int) -> Window
     keys: tuple[str, ...] = (config.image_key,)
     if config.source == "recorded":
         return Window(1, observed, observed + 1, keys, stride=config.stride, pad=False)
-    return Window(1, observed, observed + 1, (*keys, *poses(config).keys), distinct=True)
+    if config.source == "poses":
+        return Window(1, observed, observed + 1, (*keys, *poses(config).keys), distinct=True)
+    return Window(1, 0, 1, keys, distinct=True)
