@@ -29,9 +29,10 @@ class Options:
 
     policies: Positional[tuple[str, ...]]
     """Run folders (the first receives the results), model folders or hub names; also expert, random, noop."""
-    suite: Literal["policy", "world-model"] = "policy"
+    suite: Literal["policy", "world-model", "equivariance"] = "policy"
     """"world-model" (of one run of recipe ac_jepa): open-loop errors, probes, collapse and planning success in one
-    table, and in RUN/world_model.json."""
+    table, and in RUN/world_model.json. "equivariance" (of runs of recipes seq_jepa and view_pairs): what features of
+    views say of object and view, in a table, in RUN/equivariance.json of each and in equivariance.png of the first."""
     env: str | None = None
     """Gymnasium id; by default the environment that the data was recorded in."""
     kwargs: tuple[str, ...] = ()
@@ -81,6 +82,19 @@ class Options:
     """With --suite world-model: windows for open-loop errors and probes; by default those of 256 MB of images."""
     state_keys: tuple[str, ...] = ()
     """With --suite world-model: states to probe; empty: all of the data's."""
+    lengths: tuple[int, ...] = tuple(range(1, 9))
+    """With --suite equivariance: numbers of views to aggregate or average."""
+    views: int | None = None
+    """With --suite equivariance: views of each object to encode; by default all that are recorded, at most 50, or as
+    many as the longest sequence needs where views are made."""
+    max_objects: int = 500
+    """With --suite equivariance: training objects, and held-out ones, at most."""
+    draws: int = 8
+    """With --suite equivariance: sequences drawn of each object."""
+    probe_epochs: int = 300
+    """With --suite equivariance: most epochs of a probe; a share of the training objects says which is best."""
+    probe_hidden: int = 256
+    """With --suite equivariance: hidden width of the perceptron that reads transformations; published: 1024."""
     threads: int = 1
     """Threads of torch: a network asked for one action at a time gains nothing from more, and loses where they wait."""
 
@@ -101,6 +115,10 @@ def run(options: Options) -> int:
         from worldjepa.commands.world_model import run_suite
 
         return run_suite(options, console)
+    if options.suite == "equivariance":
+        from worldjepa.commands.equivariance import run_views
+
+        return run_views(options, console)
     backend = rendering.choose()
     videos = options.videos if backend != "disable" else 0
     if videos < options.videos:

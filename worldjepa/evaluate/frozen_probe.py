@@ -33,6 +33,8 @@ class ProbeSettings:
     patience: int = 20
     """Epochs without a better one after which training ends."""
     seed: int = 0
+    device: str = "cpu"
+    """Where probes are trained."""
 
     def __post_init__(self):
         if min(self.epochs, self.batch_size, self.hidden, self.patience) < 1 or self.lr <= 0:
@@ -61,13 +63,13 @@ class Probe(nn.Module):
 
     @torch.no_grad()
     def classes(self, x: Float[Tensor, "n f"]) -> Int[Tensor, "n"]:
-        """The likeliest class of each sample."""
-        return self(x).argmax(1)
+        """The likeliest class of each sample, on the device of ``x``."""
+        return self(x.to(self.mean.device)).argmax(1).to(x.device)
 
     @torch.no_grad()
     def values(self, x: Float[Tensor, "n f"]) -> Float[Tensor, "n k"]:
-        """The outputs of each sample."""
-        return self(x)
+        """The outputs of each sample, on the device of ``x``."""
+        return self(x.to(self.mean.device)).to(x.device)
 
 
 def fit_probe(
@@ -94,7 +96,7 @@ def fit_probe(
     """
     if not torch.isfinite(x).all():
         raise ValueError("probes need finite features; the encoder gives NaN or infinite values: it has diverged")
-    held = _held_out(group, settings)
+    x, y, held = x.to(settings.device), y.to(settings.device), _held_out(group, settings).to(settings.device)
     mean, std = _moments(x[~held])
     if num_classes is None:
         shift, scale = _moments(y[~held])
@@ -109,12 +111,12 @@ def fit_probe(
 
 def _held_out(group: Tensor, settings: ProbeSettings) -> Tensor:
     """Which samples choose the epoch, bool [n]."""
-    objects = torch.unique(group)
+    objects = torch.unique(group.cpu())
     if len(objects) < 2:
         raise ValueError(f"a probe needs at least two training objects, got {len(objects)}: record more episodes")
     count = max(1, round(settings.valid * len(objects)))
     order = torch.randperm(len(objects), generator=torch.Generator().manual_seed(settings.seed))
-    return torch.isin(group, objects[order[:count].to(objects.device)])
+    return torch.isin(group.cpu(), objects[order[:count]])
 
 
 def _moments(x: Float[Tensor, "n f"]) -> tuple[Tensor, Tensor]:
