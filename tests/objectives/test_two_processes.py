@@ -4,6 +4,7 @@ import loss_worker
 import pytest
 import torch
 import torch.multiprocessing
+from pair_methods import NAMES
 
 ALIKE = ["gathered", "nt_xent", "nt_xent_padded", "variance", "covariance", "padded", "step", "sigreg", "sigreg_pooled"]
 """The same on all processes."""
@@ -32,3 +33,13 @@ def test_the_gradient_is_that_of_one(both, name) -> None:
     expected = loss_worker.losses()[f"{name}/gradient"]
     torch.testing.assert_close(merged, expected)
     assert name == "empty" or expected.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_two_view_method_learns_what_it_learns_in_one_process(both, name) -> None:
+    """Projectors and their batch norms included; these compute in float32."""
+    alone = loss_worker.method_losses()
+    mean = (both[0][f"{name}/value"] + both[1][f"{name}/value"]) / 2
+    torch.testing.assert_close(mean, alone[f"{name}/value"], rtol=1e-5, atol=1e-5)
+    merged = torch.stack([half[f"{name}/gradient"] for half in both], dim=1).flatten(0, 1) / 2
+    torch.testing.assert_close(merged, alone[f"{name}/gradient"], rtol=1e-3, atol=1e-4)

@@ -18,9 +18,9 @@ def test_configurations_survive_json(name, preset) -> None:
     assert config_from_json(name, json.loads(json.dumps(config_to_json(config)))) == config
 
 
-@pytest.mark.parametrize(("name", "preset"), [row for row in PRESETS if row[1] == "small" and row[0] != "ac_jepa"])
-def test_small_policies_build_for_any_states(name, preset) -> None:
-    config = RECIPES[name].presets[preset]()
+@pytest.mark.parametrize("name", ["act", "act_jepa", "bc", "gcbc"])
+def test_small_policies_build_for_any_states(name) -> None:
+    config = RECIPES[name].presets["small"]()
     model, objective = RECIPES[name].build(config, SPEC)
     assert (model.predictor is not None) == (name == "act_jepa")
     assert len(objective.weights) == (2 if name == "act_jepa" else 1)

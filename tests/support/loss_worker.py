@@ -5,10 +5,12 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from pair_methods import NAMES, build_on_latents, latents
 from tensordict import TensorDict
 from torch import Tensor, nn
 
 from worldjepa.objectives import SIGReg, VarianceCovariance, gather_rows, masked_mean, nt_xent
+from worldjepa.train.batchnorm import make_global
 from worldjepa.types import Prediction
 
 NUM_PROCESSES = 2
@@ -59,7 +61,7 @@ def work(rank: int, folder: Path) -> None:
     address = f"file://{folder / 'meeting'}"
     patience = datetime.timedelta(seconds=60)
     dist.init_process_group("gloo", address, rank=rank, world_size=NUM_PROCESSES, timeout=patience)
-    torch.save(losses(rank, NUM_PROCESSES), folder / f"{rank}.pt")
+    torch.save(losses(rank, NUM_PROCESSES) | method_losses(rank, NUM_PROCESSES), folder / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
@@ -67,3 +69,19 @@ def work(rank: int, folder: Path) -> None:
 def _variance(x: Tensor) -> dict[str, Tensor]:
     prediction = Prediction(0.3 * x[:, None, None], None, None, None)
     return VarianceCovariance()(prediction, TensorDict({}, batch_size=[len(x)]))
+
+
+def method_losses(rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+    """The whole loss of every two-view method, its batch norms over all processes, and the gradient of the rows."""
+    found = {}
+    for name in NAMES:
+        torch.manual_seed(0)
+        model, objective = build_on_latents(name)
+        if world > 1:
+            make_global(model)
+        batch = latents(size=6)[rank::world]
+        batch["z"].requires_grad_()
+        value = objective(model(batch), batch)["loss"]
+        (gradient,) = torch.autograd.grad(value, batch["z"])
+        found |= {f"{name}/value": value.detach(), f"{name}/gradient": gradient}
+    return found

@@ -21,6 +21,7 @@ RECIPES = {
     "gcbc": "goal-conditioned behaviour cloning on hindsight goals",
     "ac_jepa": "world model: a JEPA that is told the actions, to imagine and plan in (LeWorldModel, PLDM, DINO-WM)",
     "seq_jepa": "views of an object and the actions between them, aggregated to predict the next view (seq-JEPA)",
+    "view_pairs": "two views of an object made alike, or joined by the action (SimCLR, BYOL, VICReg, EquiMod, SIE)",
 }
 """What the command line offers; a test holds it equal to `worldjepa.recipes.RECIPES`."""
 FLAGS = ("--debug", "--resume")

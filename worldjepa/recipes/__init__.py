@@ -1,6 +1,6 @@
 """One file per published system; `RECIPES` names them."""
 
-from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc, seq_jepa
+from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc, seq_jepa, view_pairs
 from worldjepa.recipes.pretrained import from_pretrained, push_to_hub, save_pretrained
 from worldjepa.recipes.table import RECIPES, fit_statistics, make_learner, recipe
 
@@ -17,4 +17,5 @@ __all__ = [
     "recipe",
     "save_pretrained",
     "seq_jepa",
+    "view_pairs",
 ]

@@ -15,7 +15,7 @@ from worldjepa.jepa import JEPA
 from worldjepa.learner import Learner, Origin
 from worldjepa.normalize import HasStatistics, Normalizer
 from worldjepa.objectives import Sum
-from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc, seq_jepa
+from worldjepa.recipes import ac_jepa, act_jepa, bc, gcbc, seq_jepa, view_pairs
 from worldjepa.recipes.keys import Window, check_relative, resolve_states
 from worldjepa.types import DataSpec
 
@@ -71,6 +71,7 @@ RECIPES: dict[str, Recipe] = {
         seq_jepa.build,
         seq_jepa.window,
     ),
+    "view_pairs": Recipe(view_pairs.Config, view_pairs.presets(), view_pairs.build, view_pairs.window),
 }
 
 
