@@ -10,6 +10,7 @@ Demonstrations are doubled by the task's mirror symmetry (about the goal's axis)
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,10 +23,11 @@ from pusht_table import print_table
 from rich.console import Console
 from study import Budget, probe, read_outcome, train
 
-from worldjepa.data import Episode, RobomimicWriter, Store, open_source, open_store
+from worldjepa.data import Episode, EpisodeSource, RobomimicWriter, Store, open_source, open_store
 from worldjepa.evaluate.manifest import make_manifest
 from worldjepa.evaluate.rollout import evaluate, task
 from worldjepa.recipes import act_jepa, bc
+from worldjepa.types import DataSpec
 from worldjepa_policies.load import load_policy
 
 TASK = "worldjepa_envs:worldjepa/PushT-v0"
@@ -106,17 +108,28 @@ def mirrored(data: Path, out: Path, *, images: bool) -> Path:
     source = open_source(data)
     keys = ("agent_pos", "image") if images else STATES
     keep = {k: v for k, v in source.spec.obs.items() if k in keys or k == "keypoints"}
+    return write_twins(path, source, replace(source.spec, obs=keep), NUM_VALID)
+
+
+def write_twins(
+    path: Path,
+    source: EpisodeSource,
+    spec: DataSpec,
+    num_valid: int,
+    change: Callable[[Episode], Episode] = lambda episode: episode,
+) -> Path:
+    """Every episode and its mirror image, the observations of ``spec``, both changed; the last episodes held out."""
     part = path.with_suffix(".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     part.unlink(missing_ok=True)
     names: dict[str, list[str]] = {"train": [], "valid": []}
-    with RobomimicWriter(part, replace(source.spec, obs=keep)) as writer:
+    with RobomimicWriter(part, spec) as writer:
         for i in range(len(source)):
             episode = source[i]
             for twin in (episode, mirror(episode)):
-                obs = {k: v for k, v in twin.obs.items() if k in keep}
-                name = writer.append(replace(twin, obs=obs))
-                names["valid" if i >= len(source) - NUM_VALID else "train"].append(name)
+                obs = {k: v for k, v in twin.obs.items() if k in spec.obs}
+                name = writer.append(change(replace(twin, obs=obs)))
+                names["valid" if i >= len(source) - num_valid else "train"].append(name)
         for name, members in names.items():
             writer.write_mask(name, members)
     part.rename(path)

@@ -1,7 +1,8 @@
-"""What the benchmarks that train policies share: one training with a budget, its probe, its record, and tables."""
+"""What the benchmarks that train policies share: a training with a budget, evaluations, their records, and tables."""
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,20 +10,27 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy import ndarray
+from rich.console import Console
 from rich.table import Table
 from tensordict import TensorDict
 from torch import Tensor
 
 from worldjepa.data import Store
+from worldjepa.data.task import Task
+from worldjepa.evaluate.compare import compare_seeds
+from worldjepa.evaluate.floors import evaluate_floors
+from worldjepa.evaluate.manifest import Manifest
 from worldjepa.evaluate.probe import probe_report, probe_windows, raw_features, state_probe
-from worldjepa.evaluate.rollout import Evaluation
+from worldjepa.evaluate.rollout import Evaluation, evaluate
 from worldjepa.evaluate.statistics import Interval
 from worldjepa.learner import Learner
 from worldjepa.recipes import fit_statistics, from_pretrained, make_learner, recipe, save_pretrained
 from worldjepa.recipes.keys import Window
 from worldjepa.train import FitConfig, fit
 from worldjepa.train.fit import Batches
+from worldjepa.types import Policy
 
+CONSOLE = Console(width=150)
 PROBE_HORIZON = 16
 """Steps ahead that the probe asks for."""
 
@@ -186,6 +194,73 @@ def probe_table(outcomes: Sequence[Outcome], title: str) -> Table:
             rmse, ate = probe_errors(found, model)
             label = {own: method, "random init": f"random init ({method})"}.get(model, model)
             table.add_row(label, f"{np.mean(rmse):.4f}", f"{np.mean(ate):.4f}", " ".join(f"{x:.4f}" for x in rmse))
+    return table
+
+
+def once(folder: Path, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """The outcome in a folder, made if it is not there; ``run`` gets the folder and returns JSON values."""
+    path = folder / "outcome.json"
+    if not path.exists():
+        CONSOLE.rule(folder.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        begun = time.process_time()
+        outcome = run(folder)
+        outcome["cpu_seconds"] = time.process_time() - begun
+        path.write_text(json.dumps(outcome, indent=1) + "\n")
+    return {**json.loads(path.read_text()), "folder": folder}
+
+
+def solve(policy: Policy, task: Task, starts: Manifest, name: str, folder: Path) -> str:
+    """Evaluate from the same starts as every other policy; returns the file."""
+    file = name.replace(" ", "_").replace("(", "").replace(")", "")
+    found = evaluate(policy, task, starts, name=file, out_of_bounds="clip", progress=True)
+    return str(found.save(folder))
+
+
+def references(
+    task: Task, starts: Manifest, folder: Path, others: Mapping[str, Policy] | None = None
+) -> dict[str, Evaluation]:
+    """Other policies, the random and the no-op one, from the same starts; run once."""
+    others = others or {}
+    paths = {name: folder / "evaluations" / f"{name}.json" for name in (*others, "random", "noop")}
+    if not all(path.exists() for path in paths.values()):
+        for name, policy in others.items():
+            evaluate(policy, task, starts, name=name, out_of_bounds="clip").save(folder)
+        for found in evaluate_floors(task, starts, out_of_bounds="clip").values():
+            found.save(folder)
+    return {name: Evaluation.load(path) for name, path in paths.items()}
+
+
+def success_table(
+    title: str, outcomes: Sequence[dict[str, Any]], found_once: dict[str, Evaluation], first: str
+) -> Table:
+    """Success of every policy over seeds, milliseconds an action, steps of training.
+
+    Args:
+        title: of the table.
+        outcomes: of `once`, with "steps" and "evaluations", {policy: file}.
+        found_once: evaluations that no training seed changes.
+        first: the policy whose differences to the others are shown.
+    """
+    table = Table("policy", "success", "each seed", "ms a plan", "trained steps", title=title)
+    found: dict[str, list[Evaluation]] = {}
+    steps: dict[str, list[int]] = {}
+    for outcome in outcomes:
+        for name, path in outcome["evaluations"].items():
+            found.setdefault(name, []).append(Evaluation.load(Path(path)))
+            steps.setdefault(name, []).append(outcome["steps"])
+    several = min(map(len, found.values())) > 1
+    compared = compare_seeds(found) if several else None
+    for name, evaluations in found.items():
+        rate = Interval(**compared["methods"][name]["success"]) if compared else evaluations[0].rate
+        each = " ".join(f"{e.rate.estimate:.2f}" for e in evaluations)
+        speed = np.mean([e.ms_per_action["p95"] for e in evaluations])
+        table.add_row(name, text(rate), each, f"{speed:.1f}", f"{np.mean(steps[name]):.0f}")
+    for pair in (compared or {"pairs": []})["pairs"]:
+        if pair["a"] == first:
+            table.add_row(f"{pair['a']} - {pair['b']}", text(Interval(**pair["success"]), sign=True), style="bold")
+    for name, evaluation in found_once.items():
+        table.add_row(name, text(evaluation.rate), "", "", "", style="dim")
     return table
 
 

@@ -11,7 +11,7 @@ on others than the reported ones, so that settings are never chosen on those.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,22 +19,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
-from study import Budget, text, train
+from study import CONSOLE, Budget, once, references, solve, success_table, train
 
 import worldjepa_envs  # noqa: F401  (registers the environments)
 from worldjepa.collapse import effective_rank
 from worldjepa.data import Store, open_store
 from worldjepa.data.collect import collect
 from worldjepa.data.task import Task
-from worldjepa.evaluate.compare import compare_seeds
-from worldjepa.evaluate.floors import RandomPolicy, evaluate_floors
+from worldjepa.evaluate.floors import RandomPolicy
 from worldjepa.evaluate.imagine import imagine
 from worldjepa.evaluate.manifest import Manifest, make_manifest
 from worldjepa.evaluate.probe import ProbeWindows, probe_windows
-from worldjepa.evaluate.rollout import Evaluation, evaluate, task
-from worldjepa.evaluate.statistics import Interval
+from worldjepa.evaluate.rollout import task
 from worldjepa.learner import Learner
 from worldjepa.plan import ICEM
 from worldjepa.recipes import ac_jepa, from_pretrained, gcbc
@@ -45,7 +42,6 @@ from worldjepa_policies.copy_latent import CopyLatentPolicy
 from worldjepa_policies.mpc import MPCPolicy
 
 EVALUATION_SEED, TUNING_SEED, VALID = 2026, 77, 50
-CONSOLE = Console(width=150)
 
 
 @dataclass(frozen=True)
@@ -125,8 +121,13 @@ def main(args: Args) -> None:
                     lambda path, s=seed, data=store: run_gcbc(args, s, data, goals, starts, path),
                 )
             )
-    references = floors(world, args, goals, starts, folder / "references") if args.baselines else {}
-    CONSOLE.print(planning_table(args, outcomes, references))
+    floors = {}
+    if args.baselines:
+        floors = references(goals, starts, folder / "references", {"expert": ScriptedPolicy(world.env_id)})
+    title = (
+        f"{args.world}: {len(args.seeds)} seeds x {args.episodes} goals, {args.cpu_minutes:g} CPU-minutes a training"
+    )
+    CONSOLE.print(success_table(title, outcomes, floors, args.models[0]))
     CONSOLE.print(world_table([o for o in outcomes if "open_loop" in o]))
 
 
@@ -134,18 +135,6 @@ def setting(args: Args) -> str:
     """Folder name of what all runs share."""
     options = "".join(f"-{k}{v}" for k, v in sorted(args.env.items()))
     return f"{args.world}{options}-{args.cpu_minutes:g}min-{args.episodes}goals" + "-tune" * args.tune
-
-
-def once(folder: Path, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """The outcome in a folder, made if it is not there."""
-    path = folder / "outcome.json"
-    if not path.exists():
-        CONSOLE.rule(folder.name)
-        begun = time.process_time()
-        outcome = run(folder)
-        outcome["cpu_seconds"] = time.process_time() - begun
-        path.write_text(json.dumps(outcome, indent=1) + "\n")
-    return {**json.loads(path.read_text()), "folder": folder}
 
 
 def environment(world: World, args: Args, **options: Any) -> Task:
@@ -210,7 +199,7 @@ def run_model(
         if config.inverse:
             policies[f"inverse dynamics ({name})"] = InverseDynamicsPolicy(learner)
     found = {key: solve(policy, goals, starts, key, folder) for key, policy in policies.items()}
-    return {**trained, **imagination(learner, world, store, training, held_out), "evaluations": found}
+    return {**trained, **imagination(learner, world.probed, store, training, held_out), "evaluations": found}
 
 
 def run_gcbc(args: Args, seed: int, store: Store, goals: Task, starts: Manifest, folder: Path) -> dict[str, Any]:
@@ -222,35 +211,18 @@ def run_gcbc(args: Args, seed: int, store: Store, goals: Task, starts: Manifest,
     return {**trained, "evaluations": {"GCBC": solve(policy, goals, starts, "GCBC", folder)}}
 
 
-def solve(policy: Policy, goals: Task, starts: Manifest, name: str, folder: Path) -> str:
-    """Evaluate from the same starts as every other policy; returns the file."""
-    file = name.replace(" ", "_").replace("(", "").replace(")", "")
-    found = evaluate(policy, goals, starts, name=file, out_of_bounds="clip", progress=True)
-    return str(found.save(folder))
-
-
-def floors(world: World, args: Args, goals: Task, starts: Manifest, folder: Path) -> dict[str, Evaluation]:
-    """The expert and the floors on the same starts; run once."""
-    paths = {name: folder / "evaluations" / f"{name}.json" for name in ("expert", "random", "noop")}
-    if not all(path.exists() for path in paths.values()):
-        options: dict[str, Any] = {"out_of_bounds": "clip"}
-        evaluate(ScriptedPolicy(world.env_id), goals, starts, name="expert", **options).save(folder)
-        for found in evaluate_floors(goals, starts, **options).values():
-            found.save(folder)
-    return {name: Evaluation.load(path) for name, path in paths.items()}
-
-
 def imagination(
-    learner: Learner, world: World, store: Store, training: np.ndarray, held_out: np.ndarray
+    learner: Learner, probed: tuple[str, ...], store: Store, training: np.ndarray, held_out: np.ndarray
 ) -> dict[str, Any]:
     """Open-loop error of a linear probe, of copying the present, and the rank of the latents."""
     config = learner.origin.config
 
     def windows(episodes: np.ndarray) -> ProbeWindows:
         keys = ac_jepa.resolve_keys(config, learner.origin.spec)
-        options: dict[str, Any] = {"history": 1, "horizon": config.horizon, "stride": config.stride, "images": True}
+        options: dict[str, Any] = {"history": config.history, "horizon": config.horizon, "stride": config.stride}
+        options["images"] = bool(config.image_keys)
         return probe_windows(
-            store, episodes, state_keys=world.probed, keys=keys, max_windows=1500, reference=training, **options
+            store, episodes, state_keys=probed, keys=keys, max_windows=1500, reference=training, **options
         )
 
     test = windows(held_out)
@@ -258,32 +230,6 @@ def imagination(
     with torch.no_grad():
         rank = float(effective_rank(learner.encode(test.obs).flatten(1)))
     return {"open_loop": found.per_step(), "stride": config.stride, "rank": rank}
-
-
-def planning_table(args: Args, outcomes: Sequence[dict[str, Any]], references: dict[str, Evaluation]) -> Table:
-    """Success of every policy over seeds, milliseconds an action, steps of training."""
-    title = (
-        f"{args.world}: {len(args.seeds)} seeds x {args.episodes} goals, {args.cpu_minutes:g} CPU-minutes a training"
-    )
-    table = Table("policy", "success", "each seed", "ms a plan", "trained steps", title=title)
-    found: dict[str, list[Evaluation]] = {}
-    steps: dict[str, list[int]] = {}
-    for outcome in outcomes:
-        for name, path in outcome["evaluations"].items():
-            found.setdefault(name, []).append(Evaluation.load(Path(path)))
-            steps.setdefault(name, []).append(outcome["steps"])
-    compared = compare_seeds(found) if len(args.seeds) > 1 else None
-    for name, evaluations in found.items():
-        rate = Interval(**compared["methods"][name]["success"]) if compared else evaluations[0].rate
-        each = " ".join(f"{e.rate.estimate:.2f}" for e in evaluations)
-        speed = np.mean([e.ms_per_action["p95"] for e in evaluations])
-        table.add_row(name, text(rate), each, f"{speed:.1f}", f"{np.mean(steps[name]):.0f}")
-    for pair in (compared or {"pairs": []})["pairs"]:
-        if pair["a"] == args.models[0]:
-            table.add_row(f"{pair['a']} - {pair['b']}", text(Interval(**pair["success"]), sign=True), style="bold")
-    for name, evaluation in references.items():
-        table.add_row(name, text(evaluation.rate), "", "", "", style="dim")
-    return table
 
 
 def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
