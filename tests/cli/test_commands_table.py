@@ -22,8 +22,10 @@ def test_every_setting_is_in_the_help_and_can_be_given(name: str, capsys: pytest
     for part, config in (("model", RECIPES[name].config), ("fit", FitConfig), ("episodes", train.Selection)):
         for field in fields(config):
             assert f"--{part}.{field.name.replace('_', '-')}" in text
-    options = train.parse([name, "data.hdf5", "--fit.lr", "0.5", "--fit.betas", "0.5", "0.6", "--model.history", "3"])
-    assert (options.recipe, options.fit.lr, options.fit.betas, options.model.history) == (name, 0.5, (0.5, 0.6), 3)
+    words = ["--fit.lr", "0.5", "--fit.betas", "0.5", "0.6", "--model.normalization", "minmax"]
+    options = train.parse([name, "data.hdf5", *words])
+    assert (options.recipe, options.fit.lr, options.fit.betas) == (name, 0.5, (0.5, 0.6))
+    assert options.model.normalization == "minmax"
 
 
 def test_underscores_are_understood_as_well() -> None:
