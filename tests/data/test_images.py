@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from worldjepa.data import Store, open_source, open_store, split_episodes
-from worldjepa.data.images import ImageSource, decode
+from worldjepa.data.images import ImageSource
+from worldjepa.data.pictures import decode
 from worldjepa.data.viewsets import ViewSampler
 
 

@@ -12,23 +12,23 @@ Observations: "image" uint8 [rows, columns, 3], "label" float32 [1], the number 
 which are in ``spec.env["classes"]``; "saliency" uint8 [rows, columns, 1] where it is asked for.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 from numpy import ndarray
 
 from worldjepa.data.episodes import Episode, observation_specs, select_names
 from worldjepa.data.members import Members
+from worldjepa.data.pictures import ENDINGS, Fit, decode
+from worldjepa.data.saliency import SaliencyMaps, spectral_residual
 from worldjepa.types import DataSpec
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp", ".tif", ".tiff", ".gif")
 SPLITS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 """Names of folders -> filters."""
+SPECTRAL_RESIDUAL = "spectral_residual"
 NO_CLASS = "images"
 """The folder in the place of a class, in Tiny-ImageNet's parts without class folders."""
 
@@ -40,8 +40,10 @@ class ImageSource:
         path: folder or zip.
         filter: only the images of this part.
         size: rows and columns that all images are brought to; None: they must have one size already.
-        fit: how: "crop" the middle to the wanted shape, then scale it; "stretch" without a crop (both bicubic, with
-            antialiasing).
+        fit: how: see `worldjepa.data.pictures.decode`.
+        saliency: where the observation "saliency" comes from: "spectral_residual", see
+            `worldjepa.data.saliency.spectral_residual`; or a folder or zip of grey images of the same names, see
+            `worldjepa.data.saliency.SaliencyMaps`; None: there is none.
 
     Raises:
         ValueError: no images, a layout that is none of the above, an image that does not decode or differs in size.
@@ -53,7 +55,8 @@ class ImageSource:
         *,
         filter: str | None = None,
         size: int | None = None,
-        fit: Literal["crop", "stretch"] = "crop",
+        fit: Fit = "crop",
+        saliency: str | Path | None = None,
     ):
         if size is not None and size < 1:
             raise ValueError(f"expected a size of at least 1 pixel, got {size}")
@@ -61,8 +64,10 @@ class ImageSource:
             raise ValueError(f'expected fit "crop" or "stretch", got {fit!r}')
         self.path = Path(path).expanduser()
         self.size: int | None = size
-        self.fit: Literal["crop", "stretch"] = fit
+        self.fit: Fit = fit
         self._members = Members(self.path)
+        self._computed = saliency == SPECTRAL_RESIDUAL
+        self._maps = None if saliency is None or self._computed else SaliencyMaps(saliency, size=size, fit=fit)
         places = _places(self._members)
         self.classes = sorted({place.label for place in places.values() if place.label is not None})
         """Names of the classes, in the order of their numbers."""
@@ -95,6 +100,8 @@ class ImageSource:
     def close(self) -> None:
         """Close the zip."""
         self._members.close()
+        if self._maps is not None:
+            self._maps.close()
 
     def __enter__(self) -> "ImageSource":
         return self
@@ -104,44 +111,12 @@ class ImageSource:
 
     def _read(self, name: str) -> dict[str, ndarray]:
         image = decode(self._members.read(name), f"{self.path}: {name}", size=self.size, fit=self.fit)
-        return {"image": image[None], "label": np.array([[self._labels[name]]], np.float32)}
-
-
-def decode(
-    content: bytes,
-    where: str,
-    *,
-    mode: Literal["RGB", "L"] = "RGB",
-    size: int | None = None,
-    fit: Literal["crop", "stretch"] = "crop",
-) -> ndarray:
-    """An encoded image as uint8 [rows, columns, 3], or [rows, columns] in the mode "L" (grey).
-
-    Args:
-        content: of the file.
-        where: its name, for the message.
-        mode, size, fit: see `ImageSource`.
-
-    Raises:
-        ValueError: it does not decode, or its pixels have more than 8 bits.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(io.BytesIO(content)) as file:
-            file.load()
-            if file.mode.startswith("I") or file.mode == "F":
-                raise ValueError(f"its pixels are of the type {file.mode}, of more than 8 bits")
-            image = file.convert("RGBA") if "transparency" in file.info else file
-            image = image.convert(mode)
-    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{where} is not an image that can be read ({error}); mend it or take it out") from error
-    if size is not None and image.size != (size, size):
-        if fit == "crop":
-            image = ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)
-        else:
-            image = image.resize((size, size), resample=Image.Resampling.BICUBIC)
-    return np.array(image)
+        obs = {"image": image[None], "label": np.array([[self._labels[name]]], np.float32)}
+        if self._computed:
+            obs["saliency"] = spectral_residual(image)[None]
+        elif self._maps is not None:
+            obs["saliency"] = self._maps.read(name, image.shape[:2])[None]
+        return obs
 
 
 def holds_images(path: Path) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy import ndarray
 
 from worldjepa.data.episodes import Episode, observation_specs, select_names
-from worldjepa.data.images import decode
+from worldjepa.data.pictures import decode
 from worldjepa.types import DataSpec
 
 LISTS = {"train": "train", "valid": "val"}
