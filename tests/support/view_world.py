@@ -22,29 +22,25 @@ from worldjepa.views import Poses, SequenceViews
 
 SIDE, CLASSES = 4, 3
 POSES = Poses("rotation", ("floor_hue", "light_hue"))
-SPEC = DataSpec(
-    {
-        "image": ObsSpec((SIDE, SIDE, 3), "uint8"),
-        "rotation": ObsSpec((4,), "float32"),
-        "floor_hue": ObsSpec((1,), "float32"),
-        "light_hue": ObsSpec((1,), "float32"),
-        "label": ObsSpec((1,), "float32"),
-    },
-    action_dim=6,
-)
-DIM = SIDE * SIDE * 3
 
 
-def view_episode(number: int, views: int) -> Episode:
+def view_spec(side: int = SIDE) -> DataSpec:
+    """Of a recording with pictures of ``side`` pixels."""
+    sizes = {"rotation": 4, "floor_hue": 1, "light_hue": 1, "label": 1}
+    states = {key: ObsSpec((size,), "float32") for key, size in sizes.items()}
+    return DataSpec({"image": ObsSpec((side, side, 3), "uint8"), **states}, action_dim=6)
+
+
+def view_episode(number: int, views: int, side: int = SIDE) -> Episode:
     """An object of class ``number`` % 3, turned by up to a right angle about each axis."""
     rng = np.random.default_rng(number)
     q = np.concatenate([rng.uniform(-0.4, 0.4, (views, 3)), np.ones((views, 1))], 1)
     q /= np.linalg.norm(q, axis=1, keepdims=True)
     hues = rng.uniform(size=(views, 2))
-    image = rng.integers(0, 256, (views, DIM)).astype(np.float64)
+    image = rng.integers(0, 256, (views, 3 * side * side)).astype(np.float64)
     image[:, :9] = 255 * np.concatenate([(q + 1) / 2, hues, np.tile(np.eye(CLASSES)[number % CLASSES], (views, 1))], 1)
     obs = {
-        "image": image.round().astype(np.uint8).reshape(views, SIDE, SIDE, 3),
+        "image": image.round().astype(np.uint8).reshape(views, side, side, 3),
         "rotation": q.astype(np.float32),
         "floor_hue": hues[:, :1].astype(np.float32),
         "light_hue": hues[:, 1:].astype(np.float32),
@@ -53,11 +49,11 @@ def view_episode(number: int, views: int) -> Episode:
     return Episode(obs, rng.normal(size=(views - 1, 6)).astype(np.float32), name=f"demo_{number}")
 
 
-def write_views(path: Path, objects: int = 30, views: int = 10) -> Store:
+def write_views(path: Path, objects: int = 30, views: int = 10, side: int = SIDE) -> Store:
     """A recording of objects, opened."""
-    with RobomimicWriter(path, SPEC) as writer:
+    with RobomimicWriter(path, view_spec(side)) as writer:
         for number in range(objects):
-            writer.append(view_episode(number, views))
+            writer.append(view_episode(number, views, side))
     return open_store(path)
 
 
@@ -91,4 +87,6 @@ def view_learner(*, told: bool = True, encoder: nn.Module | None = None, recorde
     model = JEPA(views, encoder, EMATarget(encoder), predictor)  # pyright: ignore[reportArgumentType]
     statistics = Normalizer.empty({"action": (6,)})
     statistics.load_state_dict({"shift_action": torch.full((6,), 0.5), "scale_action": torch.full((6,), 2.0)})
-    return Learner(statistics, model, Sum((1.0, LatentDistance("cosine"))), Origin("seq_jepa", None, SPEC)).eval()
+    return Learner(
+        statistics, model, Sum((1.0, LatentDistance("cosine"))), Origin("seq_jepa", None, view_spec())
+    ).eval()

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Success with 95 % Wilson intervals, probes, open-loop errors, rank, time per plan and steps trained."""
+    """Success with 95 % Wilson intervals, probes, open-loop errors, rank, time per plan and steps trained; of features
+    of views, accuracy, R^2 of what differs between views, and retrieval."""
 
     runs: Positional[tuple[Path, ...]]
-    """Run folders that were evaluated, best with worldjepa evaluate RUN --suite world-model."""
+    """Run folders that were evaluated, best with worldjepa evaluate RUN --suite world-model or equivariance."""
     steps: tuple[int, ...] = ()
     """Steps ahead whose open-loop error is shown, in blocks of actions; by default the first, the middle, the last."""
     json: bool = False
@@ -50,6 +51,8 @@ def read_row(run: Path, steps: tuple[int, ...] = ()) -> dict[str, Any]:
     Raises:
         ValueError: no run folder, or one that was never evaluated, or a step that was not imagined.
     """
+    from worldjepa.evaluate.report import VIEW_RECIPES
+    from worldjepa.evaluate.report_equivariance import summary
     from worldjepa.evaluate.report_read import read_run
 
     folder = read_run(run)
@@ -58,13 +61,18 @@ def read_row(run: Path, steps: tuple[int, ...] = ()) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} cannot be read ({error}); make it anew with worldjepa evaluate") from error
-    if not found and not folder.evaluations:
-        raise ValueError(f"{run} was never evaluated: worldjepa evaluate {run} --suite world-model")
+    views = folder.equivariance
+    if views is None and "equivariance.json" in folder.problems:
+        raise ValueError(f"{run}/equivariance.json cannot be read ({folder.problems['equivariance.json']})")
+    if not found and not folder.evaluations and views is None:
+        suite = "equivariance" if (folder.config or {}).get("recipe") in VIEW_RECIPES else "world-model"
+        raise ValueError(f"{run} was never evaluated: worldjepa evaluate {run} --suite {suite}")
     recipe = str(found.get("recipe") or (folder.config or {}).get("recipe") or "")
     planning = found.get("planning") or _planned(folder.evaluations, recipe)
     policies = planning.get("policies", {})
     trained = max((int(x[-1]) for x, _ in folder.metrics.values()), default=None)
     probe = found.get("probe") or {}
+    collapse = found.get("collapse") or (views or {}).get("collapse") or {}
     return {
         "run": run.resolve().name,
         "recipe": recipe,
@@ -75,9 +83,11 @@ def read_row(run: Path, steps: tuple[int, ...] = ()) -> dict[str, Any]:
         "manifest": planning.get("manifest"),
         "probe": {kind: probe[kind]["encoder"]["rmse"] for kind in ("linear", "mlp") if kind in probe},
         "open_loop": _open_loop(found.get("open_loop"), steps, run),
-        "rank": (found.get("collapse") or {}).get("rank"),
-        "dim": (found.get("collapse") or {}).get("dim"),
+        "rank": collapse.get("rank"),
+        "dim": collapse.get("dim"),
         "ms_per_plan": (planning.get("ms_per_plan") or {}).get("median"),
+        "observed": None if views is None else views["observed"],
+        "views": {} if views is None else summary(views),
         "factors": {name: part["policies"].get(recipe) for name, part in (found.get("factors") or {}).items()},
     }
 
@@ -116,6 +126,9 @@ def _lines(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
         for name in ("imagined", "copy", "linear"):
             errors = [row["open_loop"].get(step, {}).get(name) for row in rows]
             lines[f"open loop +{step}, {name}"] = [_number(error, ".3f") for error in errors]
+    lines["views in training"] = [_number(row["observed"], "d") for row in rows]
+    for name in dict.fromkeys(name for row in rows for name in row["views"]):
+        lines[name] = [_score(row["views"].get(name)) for row in rows]
     lines["rank of the latents"] = ["-" if x["rank"] is None else f"{x['rank']:.1f} of {x['dim']}" for x in rows]
     return {name: cells for name, cells in lines.items() if set(cells) != {"-"}}
 
@@ -163,6 +176,13 @@ def _number(value: Any, spec: str) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _score(score: dict[str, Any] | None) -> str:
+    """A score with its interval."""
+    if score is None:
+        return "-"
+    return f"{score['estimate']:.3f} [{score['low']:.2f}, {score['high']:.2f}]"
 
 
 def _rate(success: dict[str, Any] | None) -> str:

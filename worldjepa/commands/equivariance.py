@@ -111,6 +111,7 @@ def encode_role(
     """The views of the objects of one role, "train" or "valid", encoded."""
     from worldjepa.evaluate.view_features import encode_views
     from worldjepa.evaluate.view_sets import find_view_sets
+    from worldjepa.evaluate.view_suite import check_lengths
     from worldjepa.recipes import recipe
 
     origin = learner.origin
@@ -126,6 +127,7 @@ def encode_role(
         most=options.max_objects,
         seed=options.seed,
     )
+    check_lengths(options.lengths, sets.num_views)
     return encode_views(models, sets)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from worldjepa.evaluate.report_equivariance import views_section
 from worldjepa.evaluate.report_files import config_section, data_section, video_section
 from worldjepa.evaluate.report_pictures import picture_section, suite_section
 from worldjepa.evaluate.report_read import RunFolder, label, number, read_run
@@ -21,6 +22,8 @@ from worldjepa.evaluate.report_world import imagination_ratio, imagination_secti
 
 NO_PREDICTOR = ("act", "bc")
 """Recipes that have nothing to imagine with."""
+VIEW_RECIPES = ("seq_jepa", "view_pairs")
+"""Recipes that learn features of views: nothing is played or rolled out with them."""
 TEMPLATE = "report.html.jinja"
 _FILES = {
     "training": "metrics.jsonl",
@@ -100,6 +103,7 @@ def _context(run: RunFolder, others: Sequence[RunFolder], title: str | None) -> 
         "probe": section("probe", lambda: probe_section(run, others)),
         "imagination": section("imagination", lambda: imagination_section(run)),
         "pictures": section("pictures", lambda: picture_section(run), []),
+        "views": section("equivariance", lambda: views_section(run, others)),
         "suite": section("world_model", lambda: suite_section(run)),
         "videos": section("videos", lambda: video_section(run), []),
         "data": section("data", lambda: data_section(run)),
@@ -108,6 +112,7 @@ def _context(run: RunFolder, others: Sequence[RunFolder], title: str | None) -> 
         "command": section("command", lambda: _command(config.get("command"))),
         "runs": section("runs", lambda: [_run_row(folder) for folder in (run, *others)], []) if others else [],
         "commands": _commands(run),
+        "plays": config.get("recipe") not in VIEW_RECIPES,
         "imagines": config.get("recipe") not in NO_PREDICTOR,
         "has_comparison": run.comparison is not None,
         "problems": problems,
@@ -124,6 +129,7 @@ def _commands(run: RunFolder) -> dict[str, str]:
         "videos": f"worldjepa evaluate {path} --videos 4",
         "probe": f"worldjepa imagine {path}",
         "imagination": f"worldjepa imagine {path}",
+        "views": f"worldjepa evaluate {path} --suite equivariance",
     }
 
 

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from worldjepa.evaluate.report_plots import DASHES, WIDTH
-from worldjepa.evaluate.report_svg import FLOOR, INK, MUTED, SERIES, style
+from worldjepa.evaluate.report_read import RunFolder
+from worldjepa.evaluate.report_svg import FLOOR, INK, MUTED, SERIES, style, to_svg
+from worldjepa.evaluate.report_text import NONE, interval, significant
 
 NAMES: dict[str, str] = {
     "aggregate": "Aggregate",
@@ -68,12 +70,15 @@ def draw_accuracy(axes: Axes, runs: Runs) -> None:
     axes.set_title("Top-1 accuracy")
     shown = [run for run in runs if run["accuracy"]]
     if by_training_length(runs):
-        rows = {run["observed"]: run["accuracy"]["aggregate"] for run in shown if "aggregate" in run["accuracy"]}
-        _heat_map(axes, rows, percent=True)
+        aggregated = [run for run in shown if "aggregate" in run["accuracy"]]
+        _heat_map(axes, aggregated, [run["accuracy"]["aggregate"] for run in aggregated], percent=True)
         return
     if len(runs) > 1:
-        curves = {_title(run): run["accuracy"].get("aggregate", run["accuracy"]["encoder"]) for run in shown}
-        colors = dict(zip(curves, _cycle(len(curves))))
+        read = {_title(run): "aggregate" if "aggregate" in run["accuracy"] else "encoder" for run in shown}
+        of_runs = _colors(runs)
+        texts = {name: f"{name}, {'aggregate' if kind == 'aggregate' else 'mean'}" for name, kind in read.items()}
+        curves = {texts[_title(run)]: run["accuracy"][read[_title(run)]] for run in shown}
+        colors = {texts[name]: of_runs[name] for name in texts}
     else:
         curves = {_named(name): row for name, row in shown[0]["accuracy"].items()}
         colors = {_named(name): COLORS.get(name, MUTED) for name in shown[0]["accuracy"]}
@@ -92,11 +97,11 @@ def draw_path(axes: Axes, runs: Runs) -> None:
     group = shown[0]["groups"][0]
     axes.set_title(f"Path integration, R\u00b2 of {group.replace('_', ' ')}")
     if by_training_length(runs):
-        _heat_map(axes, {run["observed"]: _of(run["path_integration"]["all"], group) for run in shown}, percent=False)
+        _heat_map(axes, shown, [_of(run["path_integration"]["all"], group) for run in shown], percent=False)
         return
-    if len(runs) > 1:
+    if len(shown) > 1:
         curves = {_title(run): _of(run["path_integration"]["all"], group) for run in shown}
-        colors = dict(zip(curves, _cycle(len(curves))))
+        colors = _colors(runs)
     else:
         path = shown[0]["path_integration"]
         curves = {PATHS[name]: _of(path[name], group) for name in PATHS}
@@ -112,7 +117,7 @@ def draw_transformations(axes: Axes, runs: Runs) -> None:
     axes.set_title("R\u00b2 of the change between two views")
     if len(runs) > 1:
         rows = {_title(run): run["relative"]["encoder"] for run in runs}
-        colors = dict(zip(rows, _cycle(len(rows))))
+        colors = _colors(runs)
     else:
         rows = {_named(name).partition(",")[0]: row for name, row in runs[0]["relative"].items()}
         colors = {text: COLORS.get(name, MUTED) for text, name in zip(rows, runs[0]["relative"])}
@@ -137,6 +142,61 @@ def draw_transformations(axes: Axes, runs: Runs) -> None:
 
 LOWEST = -0.25
 """R^2 below is drawn here."""
+
+
+def views_section(run: RunFolder, others: Sequence[RunFolder]) -> dict[str, Any] | None:
+    """Everything the template shows of equivariance.json; None where there is none."""
+    if run.equivariance is None:
+        return None
+    runs = [run.equivariance, *(other.equivariance for other in others if other.equivariance is not None)]
+    drawn = [(draw, text) for (draw, shown), text in zip(CHARTS, TEXTS, strict=True) if shown(runs)]
+    svgs = [to_svg(plot_chart(draw, runs), f"views-{i}") for i, (draw, _) in enumerate(drawn)]
+    columns = list(dict.fromkeys(name for found in runs for name in summary(found)))
+    return {
+        "num_train": run.equivariance["num_objects"]["train"],
+        "num_test": run.equivariance["num_objects"]["test"],
+        "charts": [{"svg": svg, "text": text} for svg, (_, text) in zip(svgs, drawn, strict=True)],
+        "columns": columns,
+        "rows": [
+            {
+                "name": _title(found),
+                "observed": found["observed"],
+                "cells": [_cell(summary(found).get(name)) for name in columns],
+            }
+            for found in runs
+        ],
+    }
+
+
+def summary(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The few scores that say how a run of the suite went, by name: {"estimate", "low", "high"}, rates as shares.
+
+    Accuracy of the encoder's single views, and of the most views: aggregated, or the mean; R^2 of what differs between
+    two views; retrieval from as many views as in training.
+    """
+    scores: dict[str, dict[str, Any]] = {}
+    accuracy, lengths = found["accuracy"] or {}, [str(m) for m in found["lengths"]]
+    if accuracy:
+        if "1" in accuracy["encoder"]:
+            scores["top-1, one view"] = accuracy["encoder"]["1"]
+        scores[f"top-1, mean of {lengths[-1]}"] = accuracy["encoder"][lengths[-1]]
+        if "aggregate" in accuracy:
+            scores[f"top-1, aggregate of {lengths[-1]}"] = accuracy["aggregate"][lengths[-1]]
+    for group, score in found["relative"]["encoder"].items():
+        scores[f"R\u00b2 of {group.replace('_', ' ')}"] = score
+    retrieval = found["retrieval"] or {}
+    row = retrieval.get(str(found["observed"]), next(iter(retrieval.values()), None))
+    if row is not None:
+        scores[f"MRR of {row['num_views']} views"] = row["model"]["mrr"]
+    return scores
+
+
+TEXTS = (
+    "A linear probe for each number of views. An aggregate must beat the mean over as many views of the encoder.",
+    "Read from the aggregate and the last action; a probe for each number of views, also of what is left without the "
+    "views, or without the actions. With one view the action is the answer.",
+    "Read from the features of both views; 0 is as good as always saying the mean.",
+)
 
 
 def by_training_length(runs: Runs) -> bool:
@@ -165,14 +225,16 @@ def _curves(axes: Axes, curves: Mapping[str, Mapping[str, Any]], colors: Mapping
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
-def _heat_map(axes: Axes, rows: Mapping[int, Mapping[str, Any]], *, percent: bool) -> None:
-    """A cell for each training length (columns) and inference length (rows), the number in it."""
-    trained = sorted(rows)
-    lengths = sorted({int(length) for row in rows.values() for length in row})
-    cells = np.full((len(lengths), len(trained)), np.nan)
-    for j, observed in enumerate(trained):
-        for length, value in rows[observed].items():
-            cells[lengths.index(int(length)), j] = value["estimate"]
+def _heat_map(axes: Axes, runs: Runs, scores: Sequence[Mapping[str, Any]], *, percent: bool) -> None:
+    """A column for each run, by its training length, a row for each inference length, the number in the cell."""
+    order = sorted(range(len(runs)), key=lambda j: runs[j]["observed"])
+    trained = [runs[j]["observed"] for j in order]
+    names = [str(n) if trained.count(n) == 1 else f"{n}\n{_title(runs[j])}" for n, j in zip(trained, order)]
+    lengths = sorted({int(length) for row in scores for length in row})
+    cells = np.full((len(lengths), len(order)), np.nan)
+    for column, j in enumerate(order):
+        for length, value in scores[j].items():
+            cells[lengths.index(int(length)), column] = value["estimate"]
     low, high = np.nanmin(cells), np.nanmax(cells)
     colors = colormaps["viridis"]
     axes.pcolormesh(cells, cmap=colors, vmin=low, vmax=max(high, low + 1e-6), edgecolors="white", linewidth=1.5)
@@ -181,7 +243,7 @@ def _heat_map(axes: Axes, rows: Mapping[int, Mapping[str, Any]], *, percent: boo
             light = (value - low) / max(high - low, 1e-6) > 0.6
             text = f"{100 * value:.1f}" if percent else f"{value:.2f}"
             axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=ON_CELL[int(light)], fontsize=9.5)
-    axes.set_xticks(np.arange(len(trained)) + 0.5, [str(n) for n in trained])
+    axes.set_xticks(np.arange(len(names)) + 0.5, names)
     axes.set_yticks(np.arange(len(lengths)) + 0.5, [str(n) for n in lengths])
     axes.tick_params(length=0)
     axes.grid(visible=False)
@@ -192,6 +254,12 @@ def _of(row: Mapping[str, Any], group: str) -> dict[str, Any]:
     return {length: groups[group] for length, groups in row.items() if group in groups}
 
 
+def _cell(score: Mapping[str, Any] | None) -> dict[str, str]:
+    if score is None:
+        return {"value": NONE, "interval": ""}
+    return {"value": significant(score["estimate"]), "interval": interval(score["low"], score["high"], spec=".2f")}
+
+
 def _named(encoder: str) -> str:
     return NAMES.get(encoder, encoder)
 
@@ -200,5 +268,6 @@ def _title(run: Mapping[str, Any]) -> str:
     return str(run["run"])
 
 
-def _cycle(count: int) -> list[str]:
-    return [SERIES[i % len(SERIES)] for i in range(count)]
+def _colors(runs: Runs) -> dict[str, str]:
+    """A run has one colour in every chart."""
+    return {_title(run): SERIES[i % len(SERIES)] for i, run in enumerate(runs)}

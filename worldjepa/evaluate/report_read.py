@@ -22,6 +22,8 @@ LABELS = {
     "ac_jepa": "World model",
     "copy_latent": "Copy-latent planning",
     "gcbc": "Goal-conditioned BC",
+    "seq_jepa": "seq-JEPA",
+    "view_pairs": "Pairs of views",
     "bc": "BC",
     "random": "Random",
     "noop": "No-op",
@@ -49,6 +51,7 @@ class RunFolder:
     probe: dict | None = None
     imagination: dict | None = None
     world_model: dict | None = None
+    equivariance: dict | None = None
     videos: list[Path] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     """By file name relative to the run: what is wrong with it."""
@@ -114,6 +117,7 @@ def read_run(path: Path) -> RunFolder:
         probe=load("probe.json", _check_probe),
         imagination=load("imagination.json", _check_imagination),
         world_model=load("world_model.json", _check_world_model),
+        equivariance=load("equivariance.json", _check_equivariance),
         videos=sorted((path / "videos").glob("*.mp4")),
         problems=problems,
     )
@@ -189,6 +193,15 @@ def _check_world_model(value: dict) -> None:
         _numbers(row["rmse"] for row in value["probe"][kind].values())
     for errors in value["open_loop"]["latent"].values():
         np.asarray(errors, dtype=float).reshape(-1)
+
+
+def _check_equivariance(value: dict) -> None:
+    _numbers([value["observed"], value["collapse"]["rank"], *(value["lengths"])])
+    for rows in (value["accuracy"] or {}, *(value["path_integration"] or {}).values()):
+        if not isinstance(rows, dict):
+            raise ValueError("scores are not JSON objects")
+    _numbers(x["estimate"] for row in value["relative"].values() for x in row.values())
+    _numbers(x["estimate"] for row in (value["accuracy"] or {}).values() for x in row.values())
 
 
 def _numbers(values: Iterable[Any]) -> None:

@@ -5,7 +5,7 @@ augmentation, the place of a fixation, or the sum of the recorded actions so far
 as a pose. Letters: n samples, k views, p numbers of a pose, f features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,9 @@ class Transformations:
     """The keys of the pose and how a model is told a rotation; None: a transformation is a difference."""
     sizes: tuple[int, ...] = ()
     """Numbers of each key of ``poses``."""
+    tell: Callable[[Tensor], Tensor] | None = None
+    """Of all poses of a sequence, how a model is told its steps; None: as they are scored, but for the rotation's sign
+    that ``poses`` chooses."""
     absolute: bool = True
     """Whether a pose by itself means anything: a sum of recorded actions does not."""
 
@@ -57,7 +60,7 @@ class Transformations:
 
     def told(self, pose: Float[Tensor, "n k p"]) -> Float[Tensor, "n k1 p"]:
         """From each view to the next, as the model is told it."""
-        return self._relative(pose, self.poses)
+        return self._relative(pose, self.poses) if self.tell is None else self.tell(pose)
 
     def relative(self, pose: Float[Tensor, "n k p"]) -> Float[Tensor, "n k1 p"]:
         """From each view to the next, as it is scored: rotations with w >= 0."""

@@ -20,6 +20,7 @@ from worldjepa.data import Store, ViewSampler, WindowSampler
 from worldjepa.evaluate.transformations import AUGMENTATION, POSITION, Transformations, of_actions, of_poses
 from worldjepa.types import nested
 from worldjepa.views import PairViews, Poses, SequenceViews
+from worldjepa.views.augment import AugmentedViews
 
 LABEL = "label"
 """Observation that holds the number of an object's class."""
@@ -41,6 +42,8 @@ class ViewSets(Protocol):
     group: Int[Tensor, "o"]
     """Episode in the store of each set."""
     transformations: Transformations
+    num_views: int
+    """V, views of a set."""
     consecutive: bool
     """Whether the views of a set are frames in their order."""
 
@@ -85,9 +88,9 @@ class RecordedViews:
         sizes = {key: math.prod(store.spec.obs[key].shape) for key in poses.keys}
         self._keys = (image_key, *poses.keys, *_label_keys(store))
         self._poses, self.transformations = poses, of_poses(poses, sizes)
-        views = min(most, fewest) if num_views is None else num_views
+        self.num_views = min(most, fewest) if num_views is None else num_views
         self._sampler = ViewSampler(
-            store, episodes=chosen, views=views, batch_size=1, keys=tuple(dict.fromkeys(self._keys)), seed=seed
+            store, episodes=chosen, views=self.num_views, batch_size=1, keys=tuple(dict.fromkeys(self._keys)), seed=seed
         )
         self.group = torch.from_numpy(chosen)
 
@@ -143,7 +146,7 @@ class ConsecutiveViews:
             pad_back=False,
         )
         anchors = np.random.default_rng(seed).permutation(len(self._sampler))[:most]
-        self._anchors = np.sort(anchors)
+        self._anchors, self.num_views = np.sort(anchors), num_views
         self.group = torch.from_numpy(self._sampler.place(self._anchors)[0])
         self.transformations = of_actions(store.spec.action_dim * stride)
 
@@ -159,12 +162,13 @@ class ConsecutiveViews:
 
 
 class MadeViews:
-    """Views made of pictures by a view function, as `AugmentedViews` and `SaccadeViews` do.
+    """Views made of pictures by a view function, as `AugmentedViews` and `SaccadeViews` do, all by the law of observed
+    ones.
 
     Args:
         store: pictures, each an episode of one row.
         episodes: which of them.
-        views: has ``views_of(batch, num_views, generator)``.
+        views: has ``views_of(batch, num_views, generator)``, ``relative(parameters)`` and ``action_dim``.
         keys: observations that it reads.
         num_views: V.
         seed: of the views; those of a picture depend on it and on the picture alone.
@@ -185,9 +189,11 @@ class MadeViews:
         chosen = np.asarray(episodes, dtype=np.int64)
         wanted = tuple(dict.fromkeys((*keys, *_label_keys(store))))
         self._sampler = ViewSampler(store, episodes=chosen, views=1, batch_size=1, keys=wanted, seed=seed)
-        self._views, self._num_views, self._seed = views, num_views, seed
+        self._views, self.num_views, self._seed = views, num_views, seed
+        self._law = {"predicted": 0} if isinstance(views, AugmentedViews) else {}
         self.group = torch.from_numpy(chosen)
-        self.transformations = Transformations(AUGMENTATION if views.num_parameters == 9 else POSITION)
+        groups = AUGMENTATION if views.action_dim == AUGMENTATION[-1].columns.stop else POSITION
+        self.transformations = Transformations(groups, tell=views.relative)
 
     def __len__(self) -> int:
         return len(self.group)
@@ -199,7 +205,7 @@ class MadeViews:
             batch = self._sampler.at([number])
             drawn = np.random.default_rng([self._seed, int(self.group[number])]).integers(2**63)
             generator = Generator().manual_seed(int(drawn))
-            made.append((self._views.views_of(batch, self._num_views, generator), _labels(batch["obs"])))
+            made.append((self._views.views_of(batch, self.num_views, generator, **self._law), _labels(batch["obs"])))
         obs = torch.cat([one["obs"] for one, _ in made])
         labels = [label for _, label in made if label is not None]
         return DrawnViews(obs, torch.cat([x["parameters"] for x, _ in made]), torch.cat(labels) if labels else None)

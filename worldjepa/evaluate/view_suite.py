@@ -44,7 +44,7 @@ def measure_views(
     Raises:
         ValueError: fewer views than the longest sequence needs, too few objects.
     """
-    check_lengths(split, lengths)
+    check_lengths(lengths, min(split.train.num_views, split.test.num_views))
     names = [name for name in split.train.features if name != TARGET]
     found: dict[str, Any] = {"lengths": list(lengths), "groups": [g.name for g in need_actions(split).groups]}
     found |= accuracies(learner, split, names, lengths, progress)
@@ -60,11 +60,10 @@ def measure_views(
     return found
 
 
-def check_lengths(split: Split, lengths: Sequence[int]) -> None:
-    """Raise ValueError where no sequence of the longest length, and one view more, can be drawn."""
+def check_lengths(lengths: Sequence[int], views: int) -> None:
+    """Raise ValueError where of so many views no sequence of the longest length, and one view more, can be drawn."""
     if not lengths or min(lengths) < 1:
         raise ValueError(f"lengths must be numbers of views of at least 1, got {list(lengths)}")
-    views = min(split.train.num_views, split.test.num_views)
     if max(lengths) + 1 > views:
         raise ValueError(
             f"{max(lengths)} observed views and one more were asked for, and {views} of each object are there: shorten "
