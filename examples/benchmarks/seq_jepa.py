@@ -1,0 +1,265 @@
+"""seq-JEPA, its ablations and the baselines: one encoder, one data set, one budget, and the tables of the paper's kind.
+
+    python examples/benchmarks/seq_jepa.py                        # Turntable, everything, three seeds
+    python examples/benchmarks/seq_jepa.py --quick                # one seed, a quarter of the views
+    python examples/benchmarks/seq_jepa.py --data tiny_imagenet20.zip --source augmentations
+    python examples/benchmarks/seq_jepa.py --data tiny_imagenet20.zip --source saccades
+
+The budget counts views that pass the online or the target encoder in training, the same number for every method: one
+that looks at more views of an object makes fewer steps. Every run is an ordinary run folder (``worldjepa evaluate RUN
+--suite equivariance``, ``worldjepa report RUN``) and resumable: start the same command again and it goes on where it
+stopped.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from rich.table import Table
+from scipy import stats
+from study import CONSOLE, once, text
+
+from worldjepa.commands import equivariance
+from worldjepa.commands.evaluate import Options as Measured
+from worldjepa.commands.train import Options, Selection, train
+from worldjepa.data.collect import collect
+from worldjepa.evaluate.report_equivariance import plot_views, save_png
+from worldjepa.evaluate.rollout import task
+from worldjepa.evaluate.statistics import Interval
+from worldjepa.recipes import seq_jepa, view_pairs
+from worldjepa.train import FitConfig
+from worldjepa_policies import ScriptedPolicy
+
+TURNTABLE = "worldjepa/Turntable-v0"
+COLLECTION_SEED = 7
+
+Views = seq_jepa.Config
+VARIANTS: dict[str, Callable[[Views], Views]] = {
+    "seq-1": lambda config: replace(config, observed=1),
+    "seq-3": lambda config: config,
+    "no action": lambda config: replace(config, condition_tokens=False, condition_predictor=False),
+    "tokens only": lambda config: replace(config, condition_predictor=False),
+    "predictor only": lambda config: replace(config, condition_tokens=False),
+}
+"""seq-JEPA with one observed view and with three, without actions, and told them in one of two places."""
+BASELINES = ("simclr", "byol", "vicreg", "equimod", "sie")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """What to run."""
+
+    out: Path = Path("runs/seq_jepa")
+    """Folder of recordings and runs."""
+    data: Path | None = None
+    """A view set or images; None: Turntable, which is recorded first."""
+    source: Literal["poses", "augmentations", "saccades"] = "poses"
+    """Where views and actions come from."""
+    methods: tuple[str, ...] = (*VARIANTS, *BASELINES)
+    """Which to run; the first is compared with the others."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of weights, order and views."""
+    views: int = 400_000
+    """Views that a training encodes."""
+    quick: bool = False
+    """One seed and a quarter of the views."""
+    objects: int = 1200
+    """Recorded objects of Turntable, over all classes; a fifth is held out."""
+    recorded_views: int = 20
+    """Of each."""
+    batch_size: int = 64
+    lr: float = 1e-3
+    precision: Literal["no", "bf16"] = "bf16"
+    """Of the forward pass, for all methods alike."""
+    lengths: tuple[int, ...] = (1, 2, 3, 5, 8)
+    """Numbers of views at inference."""
+    test_objects: int = 400
+    """Objects that probes are fitted on, and that they are scored on, at most."""
+    device: Literal["cpu", "auto"] = "cpu"
+
+
+def main(args: Args) -> None:
+    """Run what is missing, print the tables, draw the figure."""
+    torch.set_num_threads(1)
+    if args.quick:
+        args = replace(args, seeds=args.seeds[:1], views=args.views // 4)
+    data = args.data or recorded(args)
+    folder = args.out / f"{data.stem}-{args.source}-{args.views}views"
+    outcomes: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
+    for seed in args.seeds:
+        for name in args.methods:
+            place = folder / f"{name.replace(' ', '_')}-seed{seed}"
+            outcomes[name].append(once(place, lambda path, n=name, s=seed: run(args, data, n, s, path)))
+    CONSOLE.print(accuracy_table(args, outcomes))
+    CONSOLE.print(transformation_table(outcomes))
+    for table in path_tables(args, outcomes):
+        CONSOLE.print(table)
+    CONSOLE.print(retrieval_table(outcomes))
+    figure = plot_views([found[0]["measured"] for found in outcomes.values()])
+    CONSOLE.print(str(save_png(figure, folder / "equivariance.png")), soft_wrap=True)
+
+
+def recorded(args: Args) -> Path:
+    """Objects of Turntable, each from as many random sides, under random hues; recorded once."""
+    path = args.out / f"turntable{args.objects}x{args.recorded_views}.hdf5"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        begun = time.perf_counter()
+        env = task(f"worldjepa_envs:{TURNTABLE}", horizon=args.recorded_views - 1)
+        collect(env, ScriptedPolicy(TURNTABLE), part, args.objects, seed=COLLECTION_SEED)
+        CONSOLE.print(f"{path.name}: {args.objects * args.recorded_views} views, {time.perf_counter() - begun:.0f} s")
+        part.rename(path)
+    return path
+
+
+def configuration(args: Args, name: str) -> tuple[str, Any]:
+    """Recipe and configuration of a method."""
+    config = seq_jepa.small()
+    if args.source == "augmentations":
+        config = replace(config, source="augmentations", rotation_key=None, difference_keys=())
+    elif args.source == "saccades":
+        config = replace(config, source="saccades", rotation_key=None, difference_keys=(), view_size=32, stem="small")
+    if name in VARIANTS:
+        return "seq_jepa", VARIANTS[name](config)
+    return "view_pairs", view_pairs.same_views(view_pairs.small(view_pairs.PRESETS[name]()), config)
+
+
+def run(args: Args, data: Path, name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Train, or go on, and measure."""
+    recipe, config = configuration(args, name)
+    encoded = getattr(config, "observed", 1) + 1
+    steps = args.views // (args.batch_size * encoded)
+    fit = FitConfig(
+        steps=steps,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        lr_final=0.02,
+        warmup=min(200, steps // 10),
+        weight_decay=1e-3,
+        average=0.0,
+        precision=args.precision,
+        device=args.device,
+        threads=1 if args.device == "cpu" else None,
+        seed=seed,
+        evaluate_every=0,
+        save_every=1000,
+        monitor_every=0,
+    )
+    options = Options(
+        recipe=recipe, data=data, out=folder, resume=True, episodes=Selection(valid=0.2), model=config, fit=fit
+    )
+    begun = time.process_time()
+    trained = train(options)
+    seconds = time.process_time() - begun
+    measured = Measured(
+        (str(folder),), lengths=args.lengths, max_objects=args.test_objects, device="cpu", probe_epochs=100
+    )
+    found = equivariance.measure_run(folder, measured, CONSOLE)
+    equivariance.write_json(folder / equivariance.FILE, found)
+    parameters = sum(p.numel() for p in trained.learner.model.parameters() if p.requires_grad)
+    return {"steps": steps, "train_cpu_seconds": seconds, "parameters": parameters, "measured": found}
+
+
+def over_seeds(values: Sequence[float]) -> Interval:
+    """Mean over seeds with its 95 % interval by Student's t; the seeds are all that varies."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean, mean, mean)
+    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def score(values: Sequence[float | None]) -> str:
+    """A cell: mean with interval, or the single value."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return "-"
+    return text(over_seeds(known)) if len(known) > 1 else f"{known[0]:.3f}"
+
+
+def accuracy_table(args: Args, outcomes: dict[str, list[dict[str, Any]]]) -> Table:
+    """Top-1 of a linear probe: from one view's features, and from the aggregate (baselines: the mean) of M views."""
+    table = Table(
+        "method", "one view", *(f"{m} views" for m in args.lengths), "CPU min", title="top-1, held-out objects"
+    )
+    for name, found in outcomes.items():
+        rows = [o["measured"]["accuracy"] for o in found]
+        kind = "aggregate" if "aggregate" in rows[0] else "encoder"
+        single = score([r["encoder"]["1"]["estimate"] for r in rows])
+        many = [score([r[kind][str(m)]["estimate"] for r in rows]) for m in args.lengths]
+        minutes = np.mean([o["train_cpu_seconds"] for o in found]) / 60
+        table.add_row(name, single, *many, f"{minutes:.1f}")
+        if kind == "aggregate":
+            mean = [score([r["encoder"][str(m)]["estimate"] for r in rows]) for m in args.lengths]
+            table.add_row(f"{name}, mean of features", "", *mean, "", style="dim")
+    first = next(iter(outcomes.values()))
+    for floor in ("random init", "pixels"):
+        rows = [o["measured"]["accuracy"][floor] for o in first]
+        cells = [score([r[str(m)]["estimate"] for r in rows]) for m in args.lengths]
+        table.add_row(floor, cells[0] if 1 in args.lengths else "", *cells, "", style="dim")
+    return table
+
+
+def transformation_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
+    """R^2 of the transformation between two views, of one view's pose, and of the former from the aggregate."""
+    first = next(iter(outcomes.values()))
+    groups = first[0]["measured"]["groups"]
+    columns = [f"{kind} {group}" for kind in ("relative", "single") for group in groups]
+    table = Table("method", *columns, "leak", "rank", title="R^2, held-out objects; leak: relative, from the aggregate")
+
+    def cells(found: list[dict[str, Any]], encoder: str) -> list[str]:
+        shown = []
+        for kind in ("relative", "individual"):
+            for group in groups:
+                rows = [(o["measured"][kind] or {}).get(encoder, {}).get(group) for o in found]
+                shown.append(score([None if r is None else r["estimate"] for r in rows]))
+        return shown
+
+    for name, found in outcomes.items():
+        leaks = [o["measured"]["action_leakage"] for o in found]
+        leak = score([None if x is None else x[groups[0]]["estimate"] for x in leaks])
+        rank = np.mean([o["measured"]["collapse"]["rank"] for o in found])
+        table.add_row(name, *cells(found, "encoder"), leak, f"{rank:.1f}")
+    for floor in ("random init", "pixels"):
+        table.add_row(floor, *cells(first, floor), "", "", style="dim")
+    return table
+
+
+def path_tables(args: Args, outcomes: dict[str, list[dict[str, Any]]]) -> list[Table]:
+    """R^2 of the transformation from the first view to the one to be predicted, with the two ablations."""
+    tables = []
+    for name, found in outcomes.items():
+        if not found[0]["measured"]["path_integration"]:
+            continue
+        group = found[0]["measured"]["groups"][0]
+        table = Table("path integration", *(f"{m} views" for m in args.lengths), title=f"{name}: R^2 of {group}")
+        for condition in found[0]["measured"]["path_integration"]:
+            rows = [o["measured"]["path_integration"][condition] for o in found]
+            cells = [score([r[str(m)][group]["estimate"] for r in rows]) for m in args.lengths]
+            table.add_row(condition, *cells)
+        tables.append(table)
+    return tables
+
+
+def retrieval_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
+    """Where a predicted view stands among an object's, with as many observed views as in training."""
+    shown = {name: found for name, found in outcomes.items() if found[0]["measured"]["retrieval"]}
+    known = [list(next(iter(f[0]["measured"]["retrieval"].values()))["model"]) for f in shown.values()]
+    table = Table("method", *(known[0] if known else ()), title="retrieval of the predicted view")
+    for name, found in shown.items():
+        rows = [o["measured"]["retrieval"] for o in found]
+        length = str(min(found[0]["measured"]["observed"], max(map(int, rows[0]))))
+        cells = [score([r[length]["model"][key]["estimate"] for r in rows]) for key in known[0]]
+        table.add_row(name, *cells)
+    return table
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
