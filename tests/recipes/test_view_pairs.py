@@ -223,6 +223,28 @@ def test_recorded_actions_join_consecutive_frames() -> None:
     assert before["invariance_latent_l2"] == after["invariance_latent_l2"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_augmentations_of_one_picture_are_a_pair(name) -> None:
+    """Their parameters are the action; both views come from one frame."""
+    learner = learner_of(name, source="augmentations")
+    assert view_pairs.window(tiny(name, source="augmentations"), SPEC).keys == ("image",)
+    batch = TensorDict(
+        {
+            "obs": TensorDict({"image": view_sets(6)["obs", "image"][:, :1]}, batch_size=[6]),
+            "action": torch.zeros(6, 0, 5),
+            "valid": torch.ones(6, 1, dtype=torch.bool),
+        },
+        batch_size=[6],
+    )
+    losses = learner(batch)
+    losses["loss"].backward()
+    assert all(torch.isfinite(value) for value in losses.values())
+    views = learner.model.views(batch, torch.Generator().manual_seed(0))
+    assert views.context["image"].shape == (6, 2, 16, 16, 3)
+    assert not torch.equal(views.context["image"][:, 0], views.context["image"][:, 1])
+    assert views.query["action"].shape == (6, 1, 9)
+
+
 def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(ValueError, match="method must be one of"):
         view_pairs.build(replace(tiny("sie"), method="dino"), SPEC)  # pyright: ignore[reportArgumentType]
