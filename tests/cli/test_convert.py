@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.recordings import SPEC, assert_same, make_full_episode
 from worldjepa import cli
+from worldjepa.commands import convert
 from worldjepa.data import RobomimicWriter, Store, open_source
+from worldjepa.data.saliency import spectral_residual
 
 
 @pytest.fixture
@@ -43,6 +46,26 @@ def test_to_a_store(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     store, source = Store.open(tmp_path / "fast"), open_source(recording)
     np.testing.assert_array_equal(store.num_actions, [4, 7, 5])
     np.testing.assert_array_equal(store.arrays["obs/image"][:5], source[0].obs["image"])
+
+
+def test_images_take_a_size_and_saliency_maps(tmp_path: Path, recording: Path) -> None:
+    for name, size in (("cat/a.png", (20, 30)), ("dog/b.png", (24, 24))):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise(size, 50).convert("RGB").save(tmp_path / "images" / name)
+    options = ["--size", "16", "--fit", "stretch", "--saliency", "spectral_residual"]
+    assert cli.main(["convert", str(tmp_path / "images"), str(tmp_path / "fast"), *options]) == 0
+    store = Store.open(tmp_path / "fast")
+    with Image.open(tmp_path / "images" / "cat" / "a.png") as file:
+        expected = np.asarray(file.resize((16, 16), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(store.arrays["obs/image"][0], expected)
+    np.testing.assert_array_equal(store.arrays["obs/saliency"][0], spectral_residual(expected))
+    assert store.spec.env == {"classes": ["cat", "dog"]}
+
+
+def test_options_that_a_kind_of_recording_lacks_are_refused(recording: Path, tmp_path: Path) -> None:
+    options = convert.Options(recording, tmp_path / "fast", size=16, saliency="spectral_residual")
+    with pytest.raises(ValueError, match=r"has no options \['saliency', 'size'\] .*RobomimicSource, which has none"):
+        convert.open_with(options)
 
 
 @pytest.mark.data

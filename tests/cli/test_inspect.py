@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from worldjepa import cli
 from worldjepa.commands.summary import Running, summarize
@@ -147,3 +148,17 @@ def test_the_real_door_demonstrations(data_dir: Path, capsys: pytest.CaptureFixt
     assert "AdroitHandDoor-v1" in output
     assert "6,729" in output
     assert "223 to 300" in output
+
+
+def test_images_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("train/cat/a.png", "train/dog/b.png", "val/cat/c.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((8, 8), 50).convert("RGB").save(tmp_path / "images" / name)
+    assert cli.main(["inspect", str(tmp_path / "images")]) == 0
+    output = capsys.readouterr().out
+    for text in ("Image", "2: cat, dog", "none: single images", "8x8x3", "valid", "worldjepa train seq_jepa"):
+        assert text in output
+    assert "repeat the action before" not in output
+    (tmp_path / "images" / "val" / "cat" / "c.png").write_bytes(b"")
+    assert cli.main(["inspect", str(tmp_path / "images")]) == 1
+    assert "val/cat/c.png cannot be used" in capsys.readouterr().out

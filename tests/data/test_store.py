@@ -17,6 +17,7 @@ from recordings import SPEC, assert_same, make_episode, make_full_episode
 from tensordict import TensorDict
 
 from worldjepa.data import RobomimicSource, RobomimicWriter, Store, open_store
+from worldjepa.data.fingerprint import stamp
 from worldjepa.types import DataSpec, ObsSpec
 
 LENGTHS = [7, 1, 12, 3, 5]
@@ -279,3 +280,17 @@ def test_reopening_takes_milliseconds(recorded):
     start = time.perf_counter()
     open_store(recorded)
     assert time.perf_counter() - start < 0.5
+
+
+def test_many_files_are_stamped_as_one(tmp_path, monkeypatch):
+    for name in ("b/2", "b/1", "a", "c/d/e"):
+        (tmp_path / "many" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "many" / name).write_text(name)
+    listed = stamp(tmp_path / "many")
+    assert [row[0] for row in listed] == ["many/a", "many/b/1", "many/b/2", "many/c/d/e"]
+    monkeypatch.setattr("worldjepa.data.fingerprint.MANY_FILES", 4)
+    (one,) = stamp(tmp_path / "many")
+    assert one[:2] == ["4 files", sum(row[1] for row in listed)]
+    assert stamp(tmp_path / "many") == [one]
+    (tmp_path / "many" / "b" / "1").write_text("3/1")
+    assert stamp(tmp_path / "many") != [one]

@@ -17,13 +17,21 @@ class Options:
     """Training converts by itself, once; this is for files to keep or to hand on."""
 
     source: Positional[Path]
-    """Recording: robomimic HDF5, Push-T style zarr (folder or zip) or a Minari folder."""
+    """Recording (robomimic HDF5, Push-T style zarr, Minari folder) or images (folder or zip of class folders, 3DIEBench
+    folder)."""
     out: Positional[Path]
     """NAME.hdf5 for robomimic HDF5; another name for a store (a folder)."""
     filter: str | None = None
     """Only the episodes of this named subset."""
     next_obs: Literal["check", "ignore"] = "check"
     """What to do with robomimic's next_obs: join its last frame after checking it, or leave it out."""
+    size: int | None = None
+    """Images: rows and columns to bring all to. Of class folders by default those they have, of 3DIEBench 128."""
+    fit: Literal["crop", "stretch"] = "crop"
+    """Images of class folders: crop the middle to a square before scaling, or stretch."""
+    saliency: str | None = None
+    """Images of class folders: add saliency maps: "spectral_residual" (computed), or a folder or zip of grey images of
+    the same names."""
 
 
 def run(options: Options) -> int:
@@ -31,9 +39,9 @@ def run(options: Options) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from worldjepa.data import Store, open_source
+    from worldjepa.data import Store
 
-    source = open_source(options.source, filter=options.filter, next_obs=options.next_obs)
+    source = open_with(options)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task(f"converting {options.source.name}", total=len(source))
         if options.out.suffix in HDF5:
@@ -42,6 +50,35 @@ def run(options: Options) -> int:
             Store.convert(source, options.out, progress=lambda done, total: bar.update(row, completed=done))
     print(f"{options.out}: {len(source)} episodes")
     return 0
+
+
+def open_with(options: Options) -> "EpisodeSource":
+    """The source, with the options that its kind has.
+
+    Raises:
+        ValueError: an option that its kind does not have.
+    """
+    from worldjepa.data import open_source
+    from worldjepa.data.images import ImageSource
+    from worldjepa.data.threedie import ThreeDIESource
+
+    wanted = {"size": options.size, "fit": options.fit, "saliency": options.saliency}
+    given = {name: value for name, value in wanted.items() if value != getattr(Options, name)}
+    source = open_source(options.source, filter=options.filter, next_obs=options.next_obs)
+    if not given:
+        return source
+    known = {ImageSource: ("size", "fit", "saliency"), ThreeDIESource: ("size",)}.get(type(source), ())
+    source.close()
+    if unknown := sorted(given.keys() - set(known)):
+        raise ValueError(
+            f"{options.source} has no options {unknown} (it is read by {type(source).__name__}, which has "
+            f"{list(known) or 'none'})"
+        )
+    if isinstance(source, ThreeDIESource):
+        return ThreeDIESource(options.source, filter=options.filter, size=options.size)
+    return ImageSource(
+        options.source, filter=options.filter, size=options.size, fit=options.fit, saliency=options.saliency
+    )
 
 
 def write_hdf5(source: "EpisodeSource", out: Path, progress=None) -> None:

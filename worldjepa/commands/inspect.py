@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 MAX_FAULTS = 5
 """Damaged episodes described one by one; the rest are counted."""
 
+MAX_CLASSES = 8
+"""Names of classes that are printed."""
+
 
 @dataclass(frozen=True)
 class Options:
     """Exit status 1 if an episode cannot be read."""
 
     path: Positional[Path]
-    """Recording: robomimic HDF5, Push-T style zarr (folder or zip) or a Minari folder."""
+    """Recording (robomimic HDF5, Push-T style zarr, Minari folder) or images (folder or zip of class folders, 3DIEBench
+    folder)."""
     filter: str | None = None
     """Only the episodes of this named subset (robomimic's mask/FILTER)."""
     episodes: int = 0
@@ -57,7 +61,9 @@ def describe(source: "EpisodeSource", found: "Summary", options: Options) -> "li
 
     parts: list[RenderableType] = [Text(str(source.path), style="bold"), Padding(_facts(source, found), (0, 1))]
     if found.lengths:
-        parts += [Padding(_keys(source, found), (1, 1, 0, 1)), Padding(_actions(source, found), (1, 1, 0, 1))]
+        parts.append(Padding(_keys(source, found), (1, 1, 0, 1)))
+    if found.lengths and source.spec.action_dim:
+        parts.append(Padding(_actions(source, found), (1, 1, 0, 1)))
     if source.filters:
         parts.append(Padding(_filters(source, found), (1, 1, 0, 1)))
     for name, fault in list(found.faults.items())[:MAX_FAULTS]:
@@ -65,7 +71,8 @@ def describe(source: "EpisodeSource", found: "Summary", options: Options) -> "li
     if len(found.faults) > MAX_FAULTS:
         parts.append(Text(f"and {len(found.faults) - MAX_FAULTS} more episodes cannot be used", style="red"))
     if not found.faults and found.lengths:
-        parts.append(Text(f"\nno NaN, no infinite value, lengths agree: worldjepa train act_jepa {options.path}"))
+        recipe = "seq_jepa" if "classes" in source.spec.env else "act_jepa"
+        parts.append(Text(f"\nno NaN, no infinite value, lengths agree: worldjepa train {recipe} {options.path}"))
     return parts
 
 
@@ -76,13 +83,15 @@ def _facts(source: "EpisodeSource", found: "Summary") -> "Table":
     from rich.markup import escape
 
     table = plain_table("", "")
+    env = {key: value for key, value in source.spec.env.items() if key != "classes"}
+    classes = source.spec.env.get("classes", [])
     lengths = np.array(found.lengths or [0])
     read = f" ({len(lengths)} read)" if len(lengths) != len(source) else ""
     frames = f"{found.with_last_frame} of {len(found.lengths)} episodes hold the observation after the last action"
     rows = {
         "format": type(source).__name__.removesuffix("Source"),
         "size": _size(source.path),
-        "environment": json.dumps(source.spec.env) if source.spec.env else "not recorded",
+        "environment": json.dumps(env) if env else "not recorded",
         "rate": f"{source.spec.fps:g} steps a second" if source.spec.fps else "not recorded",
         "episodes": f"{len(source)}{read}",
         "steps": f"{lengths.sum():,}",
@@ -94,6 +103,10 @@ def _facts(source: "EpisodeSource", found: "Summary") -> "Table":
         else "no rewards",
         "seeds": f"{found.num_seeds} of {len(found.lengths)} recorded",
     }
+    if classes:
+        rows["classes"] = f"{len(classes)}: {', '.join(classes[:MAX_CLASSES])}{', ...' * (len(classes) > MAX_CLASSES)}"
+    if source.spec.action_dim == 0:
+        rows["actions"] = "none: single images, whose transformations are made in training"
     for name, value in rows.items():
         table.add_row(name, escape(value))
     return table
