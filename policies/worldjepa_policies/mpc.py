@@ -1,7 +1,7 @@
 """Planning with a world model: imagine, choose, act a little, look, plan again."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,14 +11,12 @@ from tensordict import TensorDict
 from torch import Generator, Tensor
 
 from worldjepa.learner import Learner
-from worldjepa.plan import Cost, Imagines, Plan, Planner, action_penalty, add, goal_cost
+from worldjepa.plan import Imagines, Plan, Planner
 from worldjepa.plan.cost import Distance, Reduce
 from worldjepa.recipes.table import recipe
 from worldjepa_policies.blocks import ActionBlocks
+from worldjepa_policies.costs import MakeCost, mixed_cost
 from worldjepa_policies.frames import Frame, read_frame, read_goal, row_of, stack_frames
-
-MakeCost = Callable[[Imagines, Tensor, Tensor, Tensor | None], Cost]
-"""(model, z [B, Tc, N, D], goal [B, 1, N, D], past actions [B, Tc-1, k * A] or None) -> a cost of action blocks."""
 
 
 class Proposal(Protocol):
@@ -38,20 +36,23 @@ class Proposal(Protocol):
 
 
 class MPCPolicy:
-    """Goal-reaching by model predictive control in latent space, for any environment made with ``goal_obs=True``.
+    """Model predictive control in latent space: toward goals, in any environment made with ``goal_obs=True``; toward
+    what a reward or success head likes, in any environment at all; or both.
 
     At each replanning it encodes what it saw, a stride apart, and the goal; searches blocks of actions whose imagined
-    latents come near to the goal's; and executes the first of them. An episode begins with less history than later:
-    the model is then given fewer frames, never invented ones. Each search begins at what is left of the last plan.
+    latents come near to the goal's (or see `mixed_cost`); and executes the first of them. An episode begins with less
+    history than later: the model is then given fewer frames, never invented ones. Each search begins at what is left of
+    the last plan.
 
     Args:
         learner: a trained world model (recipe "ac_jepa", or one whose predictor has ``rollout``).
         planner: e.g. `worldjepa.plan.CEM`; works in normalised action units.
         horizon: H, action blocks of a plan; a block is ``stride`` control steps.
         execute: blocks executed of each plan, 1 to H; None: all of them.
+        goal, reward, success, penalty: weights of the distance to the goal, of what the learner's heads say, and of
+            `action_penalty`, see `mixed_cost`. With ``goal`` 0 no goals are read.
         reduce, distance: of the distance to the goal, see `goal_cost`.
-        penalty: weight of `action_penalty`.
-        make_cost: a cost of the user's own in place of the distance to the goal.
+        make_cost: a cost of the user's own in place of all that.
         goal_prefix: the goal of observation "image" is read from ``goal_prefix + "image"``.
         low, high: bounds of the actions in raw units; None: those of the data's action space.
         proposal: where searches begin; the last plan is then one candidate.
@@ -73,9 +74,12 @@ class MPCPolicy:
         *,
         horizon: int = 5,
         execute: int | None = None,
+        goal: float = 1.0,
+        reward: float = 0.0,
+        success: float = 0.0,
+        penalty: float = 0.0,
         reduce: Reduce = "sum",
         distance: Distance = "l2",
-        penalty: float = 0.0,
         make_cost: MakeCost | None = None,
         goal_prefix: str = "goal_",
         low: Sequence[float] | None = None,
@@ -96,7 +100,12 @@ class MPCPolicy:
         self.keys, self.history = window.keys, window.history
         self.blocks = ActionBlocks(self.learner, low, high)
         self.model: Imagines = learner.model if model is None else model
-        self._cost = make_cost or _goal_costs(reduce, distance, penalty)
+        weights = {"reward": reward, "success": success, "penalty": penalty}
+        if make_cost is None:
+            make_cost = mixed_cost(self.learner, goal=goal, **weights, reduce=reduce, distance=distance)
+        elif any(weights.values()):
+            raise ValueError(f"a cost of one's own takes no weights: put what {weights} mean into make_cost")
+        self._cost, self._reads_goals = make_cost, goal > 0
         self._proposal, self._seed = proposal, seed
         self._rows: dict[int, _Row] = {}
         self._generators: dict[int, Generator] = {}
@@ -126,7 +135,7 @@ class MPCPolicy:
         """
         spec = self.learner.origin.spec.obs
         frames = {key: read_frame(obs, key) for key in self.keys}
-        goals = {key: read_goal(obs, key, spec, self.goal_prefix) for key in self.keys}
+        goals = {key: read_goal(obs, key, spec, self.goal_prefix) for key in self.keys if self._reads_goals}
         if self._proposal is not None:
             self._proposal.see(obs)
         rows = [self._row(i) for i in range(len(obs))]
@@ -162,7 +171,9 @@ class MPCPolicy:
         """A new plan for each of these rows."""
         rows = [self._rows[i] for i in group]
         z = self.learner.encode(stack_frames([row.frames for row in rows]).to(self.device))
-        goal = self.learner.encode(stack_frames([[row.goal] for row in rows]).to(self.device))
+        goal = z[:, :0]
+        if self._reads_goals:
+            goal = self.learner.encode(stack_frames([[row.goal] for row in rows]).to(self.device))
         past = None
         if z.shape[1] > 1:
             past = torch.stack([torch.stack(list(row.past)) for row in rows])
@@ -232,11 +243,3 @@ class _Row:
     def num_elites(self) -> int:
         """Sequences handed on to the next search."""
         return 0 if self.plan is None or self.plan.elites is None else self.plan.elites.shape[1]
-
-
-def _goal_costs(reduce: Reduce, distance: Distance, penalty: float) -> MakeCost:
-    def make(model: Imagines, z: Tensor, goal: Tensor, past: Tensor | None) -> Cost:
-        toward = goal_cost(model, z, goal, past, reduce, distance)
-        return add((1.0, toward), (penalty, action_penalty)) if penalty else toward
-
-    return make
