@@ -31,7 +31,7 @@ class Near(nn.Module):
 def headed(head: RewardHead | SuccessHead) -> Learner:
     """The exact model of the point, with a head that knows what it wants."""
     learner = point_learner()
-    head.net = Near()
+    head.net = nn.Sequential(Near())
     learner.objective = Sum(*zip(learner.objective.weights, learner.objective.terms, strict=True), (1.0, head))
     return learner
 
