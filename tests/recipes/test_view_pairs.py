@@ -172,6 +172,17 @@ def test_both_views_pass_the_encoder_once(name, calls) -> None:
     assert [tuple(shape) for shape in seen] == [(4, 2)] * calls
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_candidates_of_a_retrieval_are_what_training_compares(name) -> None:
+    """The target by itself, as an evaluation calls it, gives what it gives from latents that are there already."""
+    learner = learner_of(name).eval()
+    batch = learner.normalizer(view_sets(4))
+    views, prediction = learner.model.views(batch), learner.model(batch)
+    torch.testing.assert_close(learner.model.target(views.target), prediction.target)  # pyright: ignore
+    alone = learner.model.predictor(learner.model.encode(batch["obs"])[:, :1], views.query)  # pyright: ignore
+    torch.testing.assert_close(alone[:, -1], prediction.predicted[:, -1])  # pyright: ignore
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
