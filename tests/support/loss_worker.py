@@ -59,7 +59,7 @@ def work(rank: int, folder: Path) -> None:
     """What each process does: join the group, save its losses."""
     torch.set_num_threads(1)
     address = f"file://{folder / 'meeting'}"
-    patience = datetime.timedelta(seconds=60)
+    patience = datetime.timedelta(seconds=180)
     dist.init_process_group("gloo", address, rank=rank, world_size=NUM_PROCESSES, timeout=patience)
     torch.save(losses(rank, NUM_PROCESSES) | method_losses(rank, NUM_PROCESSES), folder / f"{rank}.pt")
     dist.barrier()
