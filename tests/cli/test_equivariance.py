@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from view_world import write_views
 
 from worldjepa import cli
@@ -72,6 +74,50 @@ def test_runs_are_compared_and_reported(folder: Path, capsys: pytest.CaptureFixt
     assert "top-1, aggregate of 3" in page
     assert "Could not be read" not in page
     assert "worldjepa imagine" not in page
+
+
+def test_a_baseline_is_read_in_the_same_way(folder: Path) -> None:
+    """SIE predicts from one view, and has no aggregate: its views are averaged."""
+    words = ["--model.method", "sie", *MODEL, "--model.projector", 8, 8, "--model.difference-keys", "floor_hue"]
+    assert run("train", "view_pairs", folder / "objects.hdf5", "--out", folder / "sie", *SMALL, *words) == 0
+    assert run("evaluate", folder / "sie", *SUITE) == 0
+    found = read(folder / "sie" / "equivariance.json")
+    assert (found["method"], found["observed"]) == ("sie", 1)
+    assert set(found["accuracy"]) == {"encoder", "random init", "pixels"}
+    assert found["path_integration"] is None
+    assert found["action_leakage"] is None
+    assert set(found["retrieval"]) == {"1"}
+
+
+def test_recorded_actions_join_consecutive_frames(folder: Path) -> None:
+    """A sum of actions is no pose, so none is read from single views."""
+    words = ["--model.source", "recorded", "--model.normalization", "zscore", *SEQUENCE]
+    assert run("train", "seq_jepa", folder / "objects.hdf5", "--out", folder / "robot", *SMALL, *words) == 0
+    assert run("evaluate", folder / "robot", *SUITE) == 0
+    found = read(folder / "robot" / "equivariance.json")
+    assert found["groups"] == ["action"]
+    assert found["individual"] is None
+    assert found["num_views"] == 4
+    assert (
+        found["path_integration"]["no views"]["1"]["action"]["estimate"]
+        > found["relative"]["pixels"]["action"]["estimate"]
+    )
+
+
+def test_views_that_are_made_of_pictures(folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
+    words = ["--model.source", "augmentations", *MODEL, "--model.layers", 1, "--model.action-embed", 8]
+    assert run("train", "seq_jepa", tmp_path / "pictures", "--out", tmp_path / "run", *SMALL, *words) == 0
+    assert run("evaluate", tmp_path / "run", *SUITE) == 0
+    found = read(tmp_path / "run" / "equivariance.json")
+    assert found["groups"] == ["crop", "jitter", "blur"]
+    assert found["num_classes"] == 2
+    assert set(found["retrieval"]["3"]["model"]) == {"mrr", "hit@1", "hit@5"}
 
 
 def test_a_report_names_the_suite_that_is_missing(folder: Path, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from worldjepa.evaluate.view_features import (
     pixel_features,
     target_features,
 )
-from worldjepa.evaluate.view_sets import ConsecutiveViews, RecordedViews, find_view_sets
+from worldjepa.evaluate.view_sets import ConsecutiveViews, MadeViews, RecordedViews, find_view_sets
 from worldjepa.types import nested
 from worldjepa.views import PairViews, SequenceViews, TransitionViews
+from worldjepa.views.augment import AugmentedViews
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,25 @@ def test_views_are_made_as_the_model_was_trained(store: Store) -> None:
     assert frames.at([0]).pose.shape == (1, 4, 6)
     with pytest.raises(ValueError, match="seq_jepa"):
         find_view_sets(TransitionViews(("image",)), store, range(6), **options)
+
+
+def test_views_are_made_of_each_picture_by_itself(tmp_path: Path) -> None:
+    """Other pictures beside it change nothing; all views follow the law of observed ones, which are always blurred."""
+    views = AugmentedViews("image", 3, normalize=True)
+    store = write_views(tmp_path / "pictures.hdf5", objects=6, views=1)
+    sets = [MadeViews(store, rows, views=views, keys=("image",), num_views=5) for rows in ([0, 2, 5], [5])]
+    every, alone = sets[0].at([0, 1, 2]), sets[1].at([0])
+    assert torch.equal(every.obs["image"][2], alone.obs["image"][0])
+    assert torch.equal(every.pose[2], alone.pose[0])
+    assert not torch.equal(every.pose[0], every.pose[1])
+    assert (every.pose[..., 8] > 0).all()
+    assert every.label is not None
+    assert every.label.tolist() == [0, 2, 2]
+    transformations = sets[0].transformations
+    assert [g.name for g in transformations.groups] == ["crop", "jitter", "blur"]
+    torch.testing.assert_close(transformations.relative(every.pose), every.pose.diff(dim=1))
+    torch.testing.assert_close(transformations.told(every.pose), views.relative(every.pose))
+    assert not torch.allclose(transformations.told(every.pose), every.pose.diff(dim=1))
 
 
 def test_a_model_without_a_target_says_so(tmp_path: Path) -> None:

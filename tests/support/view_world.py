@@ -46,7 +46,7 @@ def view_episode(number: int, views: int, side: int = SIDE) -> Episode:
         "light_hue": hues[:, 1:].astype(np.float32),
         "label": np.full((views, 1), number % CLASSES, np.float32),
     }
-    return Episode(obs, rng.normal(size=(views - 1, 6)).astype(np.float32), name=f"demo_{number}")
+    return Episode(obs, rng.normal(size=(max(1, views - 1), 6)).astype(np.float32), name=f"demo_{number}")
 
 
 def write_views(path: Path, objects: int = 30, views: int = 10, side: int = SIDE) -> Store:
