@@ -48,6 +48,7 @@ class Budget:
     warmup: int = 300
     average: float = 0.998
     device: Literal["cpu", "auto"] = "cpu"
+    precision: Literal["no", "bf16"] = "no"
 
     def settings(self, seed: int) -> FitConfig:
         """The training loop's settings."""
@@ -58,6 +59,7 @@ class Budget:
             clock="cpu" if on_cpu else "wall",
             device=self.device,
             threads=1 if on_cpu else None,
+            precision=self.precision,
             batch_size=self.batch_size,
             lr=self.lr,
             lr_final=0.02,
