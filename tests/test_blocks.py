@@ -98,6 +98,14 @@ def test_the_encoder_block_is_torchs(norm) -> None:
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
+def test_the_first_tokens_alone_are_those_of_all(norm) -> None:
+    block = EncoderBlock(12, 3, 20, norm=norm, activation=nn.ReLU).eval()
+    x = torch.randn(2, 5, 12)
+    torch.testing.assert_close(block(x, first=2), block(x)[:, :2])
+    assert isinstance(block.ffn[1], nn.ReLU)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
 def test_the_decoder_block_is_torchs(norm) -> None:
     ours = DecoderBlock(12, 3, 20, norm=norm)
     randomise_norms(ours)

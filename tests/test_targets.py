@@ -1,6 +1,7 @@
 """Targets: closed forms of the moving average, who follows whom, where gradients stop."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from tensordict import TensorDict
 from torch import nn
 from toys import IMAGES, TINY, toy_batch, toy_learner, train
 
-from worldjepa.targets import EMATarget, Fixed, Shared, StopGradient, linear_momentum
+from worldjepa.targets import EMATarget, Fixed, Shared, StopGradient, cosine_momentum, linear_momentum
 
 
 class Net(nn.Module):
@@ -104,6 +105,27 @@ def test_batch_norm_statistics_are_averaged_and_counters_copied() -> None:
     torch.testing.assert_close(averaged.running_mean, 0.25 * online.norm.running_mean)
     torch.testing.assert_close(averaged.running_var, 0.75 + 0.25 * online.norm.running_var)
     assert averaged.num_batches_tracked == online.norm.num_batches_tracked == 1
+
+
+def test_own_statistics_are_those_of_the_batch_and_do_not_follow() -> None:
+    online = Net()
+    target = EMATarget(online, 0.5, own_statistics=True)
+    before = floats(target.encoder)
+    change(online)
+    target.update(0)
+    for name, value in floats(target.encoder).items():
+        follows = not name.startswith("norm.running")
+        expected = (before[name] + online.state_dict()[name]) / 2 if follows else before[name]
+        torch.testing.assert_close(value, expected)
+    x = view(64)
+    target.train()
+    z = target(x) - target.encoder.empty
+    weight, bias = target.encoder.norm.weight, target.encoder.norm.bias
+    torch.testing.assert_close(z.mean((0, 1, 2)), bias, atol=1e-5, rtol=0)
+    torch.testing.assert_close(z.std((0, 1, 2), correction=0), weight.abs(), atol=1e-3, rtol=0)  # nor any dropout
+    assert not torch.equal(target.encoder.norm.running_mean, before["norm.running_mean"])
+    assert torch.equal(target.eval()(x), target(x))
+    assert not torch.allclose(target(x) - target.encoder.empty, z)
 
 
 def test_tied_parameters_are_copied() -> None:
@@ -232,6 +254,16 @@ def test_the_momentum_rises_linearly_and_stays() -> None:
     assert schedule(1000) == pytest.approx(0.997)
 
 
+def test_the_momentum_rises_along_a_cosine_and_stays() -> None:
+    schedule = cosine_momentum(0.996, 1.0, 400)
+    assert [schedule(s) for s in (0, 400, 999)] == [0.996, 1.0, 1.0]
+    for step in (100, 200, 399):  # as released: 1 - (1 - base) (cos(pi step / steps) + 1) / 2
+        assert schedule(step) == pytest.approx(1 - 0.004 * (math.cos(math.pi * step / 400) + 1) / 2, abs=1e-12)
+    unknown = cosine_momentum(0.9, 1.0, None)
+    with pytest.raises(ValueError, match="set momentum_steps"):
+        unknown(0)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -240,6 +272,7 @@ def test_the_momentum_rises_linearly_and_stays() -> None:
         (lambda: EMATarget(Net(), tie=("emtpy",)), "cannot tie"),
         (lambda: linear_momentum(0.9, 1.5, 10), "must lie in"),
         (lambda: linear_momentum(0.9, 1.0, 0), "at least 1 step"),
+        (lambda: cosine_momentum(0.9, 1.5, None), "must lie in"),
     ],
 )
 def test_impossible_averages_are_refused(make, message) -> None:

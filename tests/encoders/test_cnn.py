@@ -35,6 +35,23 @@ def test_a_block_is_convolutions_norms_and_a_shortcut() -> None:
     torch.testing.assert_close(block(x), F.relu(y + norm(F.conv2d(x, convolution.weight, stride=2))))
 
 
+def test_a_pooled_trunk_gives_the_mean_of_its_map() -> None:
+    pooled = ResNet(width=4, pool=True).eval()
+    whole = ResNet(width=4).eval()
+    whole.load_state_dict(pooled.state_dict())
+    x = torch.rand(2, 3, 64, 96)
+    torch.testing.assert_close(pooled(x), whole(x).mean((2, 3)))
+
+
+def test_blocks_may_start_as_the_identity() -> None:
+    torch.manual_seed(0)
+    trunk = ResNet(width=8, identity=True).eval()
+    x = torch.rand(2, 8, 6, 6)
+    assert torch.equal(trunk.stages[1](x), x)
+    weight = trunk.stages[1].conv1.weight
+    assert float(weight.detach().std()) == pytest.approx((2 / (8 * 9)) ** 0.5, rel=0.1)  # by the outputs, for ReLU
+
+
 def test_an_unknown_stem_is_refused() -> None:
     with pytest.raises(ValueError, match="stem"):
         ResNet(stem="large")  # pyright: ignore[reportArgumentType]

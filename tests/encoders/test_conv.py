@@ -21,6 +21,13 @@ def test_the_map_is_about_four_by_four(shape, width: int, channels: int, grid: t
     assert trunk.channels == channels
 
 
+def test_a_pooled_trunk_gives_the_mean_of_its_map() -> None:
+    pooled, whole = ConvTrunk((32, 32, 3), width=4, pool=True), ConvTrunk((32, 32, 3), width=4)
+    whole.load_state_dict(pooled.state_dict())
+    x = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(pooled(x), whole(x).mean((2, 3)))
+
+
 def test_a_cell_sees_its_own_surroundings() -> None:
     trunk = ConvTrunk((64, 64, 3), width=8)
     image = torch.rand(1, 3, 64, 64, requires_grad=True)

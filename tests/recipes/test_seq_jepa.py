@@ -16,7 +16,12 @@ from worldjepa.types import DataSpec, ObsSpec
 
 SIZE, OBJECTS, VIEWS = 16, 12, 8
 SPEC = DataSpec(
-    {"image": ObsSpec((SIZE, SIZE, 3), "uint8"), "rotation": ObsSpec((4,), "float32"), "hue": ObsSpec((1,), "float32")},
+    {
+        "image": ObsSpec((SIZE, SIZE, 3), "uint8"),
+        "rotation": ObsSpec((4,), "float32"),
+        "hue": ObsSpec((1,), "float32"),
+        "saliency": ObsSpec((SIZE, SIZE), "float32"),
+    },
     action_dim=5,
 )
 TINY = seq_jepa.Config(
@@ -55,7 +60,7 @@ def objects(number: int, views: int, seed: int = 0) -> list[Episode]:
         rotation = np.stack([zeros, zeros, np.sin(angle / 2), np.cos(angle / 2)], -1)
         rotation *= np.where(rotation[:, 3:] < 0, -1, 1)
         obs = {"image": picture(rng.uniform(size=3), angle, hue), "rotation": rotation.astype(np.float32)}
-        obs["hue"] = hue[:, None].astype(np.float32)
+        obs |= {"hue": hue[:, None].astype(np.float32), "saliency": np.ones((views, SIZE, SIZE), np.float32)}
         made.append(Episode(obs, np.zeros((views - 1, 5), np.float32), name=f"demo_{i}"))
     return made
 
@@ -161,16 +166,33 @@ def test_windows_by_source(path: Path) -> None:
     assert (window.distinct, window.stride, window.image_frames, window.keys) == (False, 2, 4, ("image",))
     window = recipe("seq_jepa").window(replace(TINY, source="augmentations"), SPEC)
     assert (window.distinct, window.history + window.horizon, window.keys) == (True, 1, ("image",))
+    saccades = replace(TINY, source="saccades", view_size=8)
+    assert recipe("seq_jepa").window(saccades, SPEC).keys == ("image", "saliency")
+    assert recipe("seq_jepa").window(replace(saccades, saliency_key=None), SPEC).keys == ("image",)
 
 
-@pytest.mark.parametrize("source", ["poses", "recorded", "augmentations"])
+@pytest.mark.parametrize("source", ["poses", "recorded", "augmentations", "saccades"])
 def test_every_source_trains(path: Path, source: str) -> None:
-    config = replace(TINY, source=source, trunk="resnet", trunk_width=4, observed=2)
+    size = {"view_size": 8, "stem": "small", "saliency_key": "saliency"} if source == "saccades" else {}
+    config = replace(TINY, source=source, trunk="resnet", trunk_width=4, observed=2, **size)
     learner = learner_of(config, path).train()
     losses = learner(batches(config, path).batch(0))
     losses["loss"].backward()
     assert 0 < losses["loss"] < 2
     assert all(p.grad is not None for p in learner.parameters() if p.requires_grad)
+
+
+def test_as_released_what_was_mended_is_back() -> None:
+    rotations, pictures = (seq_jepa.released(x()) for x in (seq_jepa.threedie, seq_jepa.cifar))
+    assert (rotations.canonical, rotations.unused_action, rotations.target_statistics) == (False, "keep", "batch")
+    assert (pictures.normalize_parameters, pictures.unused_action, pictures.target_statistics) == (
+        True,
+        "zero",
+        "batch",
+    )
+    views = recipe("seq_jepa").build(replace(pictures, trunk_width=4, momentum_steps=1), SPEC)[0].views
+    assert (views.observed, views.normalize, views.augmentation.size) == (3, True, None)
+    assert seq_jepa.released(seq_jepa.saccades()).inhibition == "square"
 
 
 @pytest.mark.parametrize("trunk", ["conv", "resnet", "vit"])
@@ -204,6 +226,10 @@ def test_what_the_data_cannot_serve(path: Path) -> None:
         build(trunk="mlp")
     with pytest.raises(ValueError, match="target_statistics must be"):
         build(target_statistics="own")
+    with pytest.raises(ValueError, match='source="saccades" needs view_size'):
+        build(source="saccades")
+    with pytest.raises(ValueError, match="no saliency map 'gaze', they have"):
+        build(source="saccades", view_size=8, saliency_key="gaze")
     with pytest.raises(ValueError, match="the data have none"):
         recipe("seq_jepa").build(replace(TINY, source="recorded"), replace(SPEC, action_dim=0))
     with pytest.raises(ValueError, match="12 of 12 objects have fewer than the 10 views"):

@@ -12,11 +12,11 @@ the views of a sample.
 """
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 
 import numpy as np
 from torch import Tensor
 
+from worldjepa.data.statistics import Statistics
 from worldjepa.encoders.mlp import module_name
 from worldjepa.jepa import JEPA
 from worldjepa.learner import Learner, Origin
@@ -112,7 +112,7 @@ def from_official(state: Mapping[str, Tensor], config: Config, spec: DataSpec) -
     return Learner(normalizer, model, objective, Origin("seq_jepa", config, spec)).eval()
 
 
-def _identity(shape: tuple[int, ...]) -> SimpleNamespace:
+def _identity(shape: tuple[int, ...]) -> Statistics:
     """Statistics of nothing, for a normaliser that changes nothing."""
     zeros, ones = np.zeros(shape), np.ones(shape)
-    return SimpleNamespace(mean=zeros, std=ones, min=-ones, max=ones)
+    return Statistics(zeros, ones, -ones, ones, 0)

@@ -28,7 +28,8 @@ class Config:
     stride: int = 1
     """With "recorded": control steps between consecutive views; an action is a block of so many."""
     view_size: int | None = None
-    """Side of a view in pixels, where views are cut from a picture; None: the picture's."""
+    """Side of a view in pixels, where views are cut from a picture; None: the picture's, not possible with
+    "saccades"."""
     normalize_parameters: bool = False
     """With "augmentations": divide each parameter by its norm over the views of the sample, as released; the action
     then depends on all of them."""
@@ -36,8 +37,9 @@ class Config:
     """With "augmentations": blur the views."""
     saliency_key: str | None = "saliency"
     """With "saccades": the map that fixations are drawn from; None: uniformly."""
-    inhibition: bool = True
-    """With "saccades": do not look again at what was looked at."""
+    inhibition: Literal["circle", "square"] | None = "circle"
+    """With "saccades": where no later fixation may lie, half a patch around a fixation; None: anywhere. Released: a
+    square."""
     trunk: Literal["conv", "resnet", "vit"] = "resnet"
     """Image trunk, pooled to a vector: a small CNN, a ResNet-18, a ViT's class token."""
     trunk_width: int = 64
@@ -130,6 +132,7 @@ def released(config: Config) -> Config:
         config,
         canonical=False,
         normalize_parameters=config.source == "augmentations",
+        inhibition="square" if config.inhibition is not None else None,
         unused_action="zero" if additive else "keep",
         target_statistics="batch",
     )

@@ -1,15 +1,16 @@
 """Where the views and actions of seq-JEPA and of the baselines come from: one table of sources."""
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from worldjepa.recipes.keys import Window, check_keys, sizes
 from worldjepa.recipes.seq_encoder import EncoderConfig
 from worldjepa.types import DataSpec, ViewFunction
 from worldjepa.views import Poses, SequenceViews
 from worldjepa.views.augment import Augmentation, AugmentedViews
+from worldjepa.views.saccades import SaccadeViews
 
-SOURCES = ("poses", "recorded", "augmentations")
+SOURCES = ("poses", "recorded", "augmentations", "saccades")
 
 
 class SourceConfig(EncoderConfig, Protocol):
@@ -32,7 +33,7 @@ class SourceConfig(EncoderConfig, Protocol):
     @property
     def saliency_key(self) -> str | None: ...
     @property
-    def inhibition(self) -> bool: ...
+    def inhibition(self) -> Literal["circle", "square"] | None: ...
     @property
     def normalization(self) -> str: ...
 
@@ -59,6 +60,18 @@ def check_source(config: SourceConfig, spec: DataSpec) -> None:
                 f"observation {config.rotation_key!r} must be a quaternion (x, y, z, w), it has shape "
                 f"{spec.obs[config.rotation_key].shape}; rotation_key=None leaves rotations out"
             )
+    if config.source == "saccades":
+        _check_saccades(config, spec)
+
+
+def _check_saccades(config: SourceConfig, spec: DataSpec) -> None:
+    if config.view_size is None:
+        raise ValueError('source="saccades" needs view_size, the side of a patch in pixels, such as 32')
+    if config.saliency_key is not None and config.saliency_key not in spec.obs:
+        raise ValueError(
+            f"the data have no saliency map {config.saliency_key!r}, they have {sorted(spec.obs)}: add one, or set "
+            "saliency_key=None to look everywhere alike"
+        )
 
 
 def poses(config: SourceConfig) -> Poses:
@@ -72,6 +85,8 @@ def action_size(config: SourceConfig, spec: DataSpec) -> int:
         return spec.action_dim * config.stride
     if config.source == "augmentations":
         return AugmentedViews.action_dim
+    if config.source == "saccades":
+        return SaccadeViews.action_dim
     return (4 if config.rotation_key is not None else 0) + sum(sizes(config.difference_keys, spec).values())
 
 
@@ -86,6 +101,11 @@ def build_views(config: SourceConfig, spec: DataSpec, observed: int) -> ViewFunc
         law = Augmentation(size=config.view_size)
         law = law if config.blur else replace(law, blur=(0.0, 0.0))
         return AugmentedViews(config.image_key, observed, law, config.normalize_parameters)
+    if config.source == "saccades":
+        assert config.view_size is not None
+        return SaccadeViews(
+            config.image_key, observed, config.saliency_key, config.view_size, inhibition=config.inhibition
+        )
     return SequenceViews((config.image_key,), observed, poses(config) if config.source == "poses" else None)
 
 
@@ -101,4 +121,6 @@ def source_window(config: SourceConfig, spec: DataSpec, observed: int) -> Window
         return Window(1, observed, observed + 1, keys, stride=config.stride, pad=False)
     if config.source == "poses":
         return Window(1, observed, observed + 1, (*keys, *poses(config).keys), distinct=True)
+    if config.source == "saccades" and config.saliency_key is not None:
+        keys = (*keys, config.saliency_key)
     return Window(1, 0, 1, keys, distinct=True)

@@ -41,8 +41,8 @@ class Config:
     """With "augmentations": blur the views."""
     saliency_key: str | None = "saliency"
     """With "saccades": the map that fixations are drawn from; None: uniformly."""
-    inhibition: bool = True
-    """With "saccades": do not look again at what was looked at."""
+    inhibition: Literal["circle", "square"] | None = "circle"
+    """With "saccades": where no later fixation may lie, half a patch around a fixation; None: anywhere."""
     trunk: Literal["conv", "resnet", "vit"] = "resnet"
     """Image trunk, pooled to a vector."""
     trunk_width: int = 64
