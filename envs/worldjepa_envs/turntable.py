@@ -168,7 +168,7 @@ class TurntableEnv(gym.Env[dict[str, ndarray], ndarray]):
         self._pose = np.array([*rotation, *hues])
 
     def _number(self, name: str, value: Any, among: Sequence[Any]) -> int:
-        if value not in range(len(among)):
+        if not isinstance(value, int | np.integer) or not 0 <= value < len(among):
             more = f" or one of {', '.join(self.classes)}" if name == "label" else ""
             raise ValueError(f"options[{name!r}] must be in 0..{len(among) - 1}{more}, got {value!r}")
         return int(value)

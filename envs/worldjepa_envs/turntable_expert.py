@@ -16,9 +16,9 @@ _NEEDED = ("rotation", "floor_hue", "light_hue")
 class RandomViews:
     """Draws the next rotation and hues uniformly and gives the action that leads there.
 
-    Rotations stay in the set that the present one is of, "inside" or "outside" (see `turntable_rotation.draw`). Where a
-    goal is observed ("goal_rotation"), the action leads there instead. The numbers of an episode are drawn from a
-    generator seeded by ``seed`` and the episode's first observation, so they do not depend on how many environments
+    Rotations stay in the set that an episode's first one is of, "inside" or "outside" (see `turntable_rotation.draw`).
+    Where a goal is observed ("goal_rotation"), the action leads there instead. The numbers of an episode are drawn from
+    a generator seeded by ``seed`` and the episode's first observation, so they do not depend on how many environments
     run side by side.
 
     Args:
@@ -27,14 +27,14 @@ class RandomViews:
 
     def __init__(self, *, seed: int = 0) -> None:
         self._seed = seed
-        self._generators: list[np.random.Generator | None] = []
+        self._draws: list[tuple[np.random.Generator, str] | None] = []
 
     def reset(self, done: Tensor) -> None:
         """Begin new episodes in the rows where ``done`` [B] is True."""
-        if len(self._generators) != len(done):
-            self._generators = [None] * len(done)
+        if len(self._draws) != len(done):
+            self._draws = [None] * len(done)
         for row in torch.nonzero(done).flatten().tolist():
-            self._generators[row] = None
+            self._draws[row] = None
 
     def act(self, obs: TensorDict) -> Tensor:
         """Actions [B, 6] float32 for observations [B].
@@ -48,8 +48,8 @@ class RandomViews:
                 f'the expert of Turntable needs {missing}: make it with obs_type="state" or "state+pixels"'
             )
         num = len(arrays["rotation"])
-        if len(self._generators) != num:
-            raise ValueError(f"reset(done) was called for {len(self._generators)} environments, act for {num}")
+        if len(self._draws) != num:
+            raise ValueError(f"reset(done) was called for {len(self._draws)} environments, act for {num}")
         present = np.concatenate([arrays[key] for key in _NEEDED], 1)
         following = np.stack([self._next(row, arrays) for row in range(num)])
         turn = relative(present[:, :4], following[:, :4])
@@ -59,9 +59,10 @@ class RandomViews:
         """Rotation and hues [6] to go to."""
         if "goal_rotation" in arrays:
             return np.concatenate([arrays[f"goal_{key}"][row] for key in _NEEDED])
-        generator = self._generators[row]
-        if generator is None:
+        known = self._draws[row]
+        if known is None:
             start = zlib.crc32(b"".join(arrays[key][row].tobytes() for key in sorted(arrays)))
-            generator = self._generators[row] = np.random.default_rng([self._seed, start])
-        rotation = draw(generator, "inside" if is_inside(arrays["rotation"][row]) else "outside")
-        return np.concatenate([rotation, generator.uniform(size=2)])
+            rotations = "inside" if is_inside(arrays["rotation"][row]) else "outside"
+            known = self._draws[row] = np.random.default_rng([self._seed, start]), rotations
+        generator, rotations = known
+        return np.concatenate([draw(generator, rotations), generator.uniform(size=2)])

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 RANGES = ("inside", "outside")
 HALF = math.pi / 2
+_INVERSE = np.array([-1.0, -1.0, -1.0, 1.0])
 
 
 def canonical(quaternion: ndarray) -> ndarray:
@@ -20,20 +21,19 @@ def canonical(quaternion: ndarray) -> ndarray:
 
 def compose(left: ndarray, right: ndarray) -> ndarray:
     """The rotation ``left right``: first ``right``, then ``left``."""
-    x, y, z, w = np.moveaxis(left, -1, 0)
-    a, b, c, d = np.moveaxis(right, -1, 0)
-    product = (
-        w * a + x * d + y * c - z * b,
-        w * b - x * c + y * d + z * a,
-        w * c + x * b - y * a + z * d,
-        w * d - x * a - y * b - z * c,
-    )
-    return canonical(np.stack(product, -1))
+    x, y, z, w = (left[..., k] for k in range(4))
+    a, b, c, d = (right[..., k] for k in range(4))
+    product = np.empty(np.broadcast_shapes(left.shape, right.shape))
+    product[..., 0] = w * a + x * d + y * c - z * b
+    product[..., 1] = w * b - x * c + y * d + z * a
+    product[..., 2] = w * c + x * b - y * a + z * d
+    product[..., 3] = w * d - x * a - y * b - z * c
+    return canonical(product)
 
 
 def relative(start: ndarray, end: ndarray) -> ndarray:
     """start^-1 end: composed with ``start`` from the right it gives ``end``."""
-    return compose(start * np.array([-1.0, -1.0, -1.0, 1.0]), end)
+    return compose(start * _INVERSE, end)
 
 
 def angle_between(left: ndarray, right: ndarray) -> ndarray:
@@ -52,15 +52,18 @@ def rotate(quaternion: ndarray, points: ndarray) -> ndarray:
 def from_euler(angles: ndarray) -> ndarray:
     """Quaternions [..., 4] of ``angles`` [..., 3] in rad."""
     half = np.asarray(angles, np.float64) / 2
-    about = [np.zeros((*half.shape[:-1], 4)) for _ in range(3)]
-    for axis, quaternion in enumerate(about):
-        quaternion[..., axis], quaternion[..., 3] = np.sin(half[..., axis]), np.cos(half[..., axis])
-    return compose(about[2], compose(about[1], about[0]))
+    (a, b, c), (p, q, r) = (np.moveaxis(part, -1, 0) for part in (np.sin(half), np.cos(half)))
+    quaternion = np.empty((*half.shape[:-1], 4))
+    quaternion[..., 0] = a * q * r - p * b * c
+    quaternion[..., 1] = p * b * r + a * q * c
+    quaternion[..., 2] = p * q * c - a * b * r
+    quaternion[..., 3] = p * q * r + a * b * c
+    return canonical(quaternion)
 
 
 def to_euler(quaternion: ndarray) -> ndarray:
     """The angles [..., 3] in rad with the second one in [-pi/2, pi/2], which every rotation has."""
-    x, y, z, w = np.moveaxis(quaternion, -1, 0)
+    x, y, z, w = (quaternion[..., k] for k in range(4))
     first = np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
     second = np.arcsin(np.clip(2 * (w * y - z * x), -1.0, 1.0))
     third = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))

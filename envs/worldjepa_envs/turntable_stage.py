@@ -19,7 +19,7 @@ from worldjepa_envs.turntable_parts import Solid
 XML = """
 <mujoco model="turntable">
   <visual>
-    <quality offsamples="0" shadowsize="0" numslices="20" numstacks="10" numquads="2"/>
+    <quality offsamples="0" shadowsize="0" numslices="16" numstacks="6" numquads="2"/>
     <headlight ambient=".34 .34 .34" diffuse=".2 .2 .2" specular="0 0 0"/>
     <map znear=".05"/>
   </visual>
@@ -27,12 +27,12 @@ XML = """
     <light name="lamp" pos="-1.6 -2.2 5" dir=".3 .44 -1" cutoff="28" exponent="7" attenuation="1 0 0"
            ambient="0 0 0" castshadow="false"/>
     <camera name="camera" pos="0 -4.98 4.18" xyaxes="1 0 0 0 .643 .766" fovy="19.6"/>
-    <geom name="floor" type="plane" size="6 7 .35" pos="0 1 -1.35"/>
+    <geom name="floor" type="plane" size="2.2 2.7 .3" pos="0 2.1 -1.35"/>
     <body name="object" mocap="true"/>
   </worldbody>
 </mujoco>
 """
-"""The object has radius 1 around the origin; the floor fills what is behind it."""
+"""The object has radius 1 around the origin; the floor is what the camera sees of it, and a little more."""
 _KINDS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
@@ -93,9 +93,9 @@ class Stage:
             rotation: [4] quaternion x, y, z, w, object to world.
             floor_hue, light_hue: in [0, 1], round the colour circle.
         """
-        self.data.mocap_quat[0] = np.roll(rotation, 1)
-        self.model.geom_rgba[self._floor, :3] = colorsys.hsv_to_rgb(floor_hue, 0.6, 0.72)
-        light = colorsys.hsv_to_rgb(light_hue, 0.55, 0.85)
+        self.data.mocap_quat[0] = rotation[[3, 0, 1, 2]]
+        self.model.geom_rgba[self._floor, :3] = colorsys.hsv_to_rgb(floor_hue, 0.5, 0.75)
+        light = colorsys.hsv_to_rgb(light_hue, 0.45, 0.85)
         self.model.light_diffuse[self._lamp], self.model.light_specular[self._lamp] = light, 0.4 * np.array(light)
         mujoco.mj_kinematics(self.model, self.data)
 

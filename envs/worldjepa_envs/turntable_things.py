@@ -92,16 +92,17 @@ def house(u: Draw) -> list[Part]:
 
 
 def key(u: Draw) -> list[Part]:
-    """A ring, a shaft with a collar, and two to four teeth of unlike length on one side."""
+    """A ring with a plate in front, a shaft with a collar, and two to four teeth of unlike length on one side."""
     radius, thick, length = u(0.28, 0.4), u(0.06, 0.09), u(1.1, 1.5)
     start, end = radius, radius + length
     parts = [
         *ring((0, 0, 0), radius, thick),
+        tube((0, -0.7 * thick, 0), (0, 0, 0), 0.9 * radius, SECOND),
         rod((start, 0, 0), (end, 0, 0), u(0.055, 0.075), SECOND),
         tube((start + 0.1, 0, 0), (start + 0.2, 0, 0), 0.13, ACCENT),
     ]
     for k in range(u.count(2, 4)):
-        tooth = u(0.1, 0.19)
+        tooth = u(0.13, 0.22)
         parts.append(box((end - 0.04 - 0.16 * k, 0, -tooth), (0.05, 0.045, tooth), ACCENT))
     return [*parts, box((-radius - 0.02, 0, 0), (0.1, 0.1, 0.1), SECOND)]
 
@@ -142,10 +143,10 @@ def mug(u: Draw) -> list[Part]:
 
 
 def table(u: Draw) -> list[Part]:
-    """A long or round top on legs, with a drawer and its knobs under one end."""
+    """A top with an inlay, on legs; the inlay and a drawer with knobs are at one end."""
     wide, deep, leg, thick = u(0.8, 1.0), u(0.42, 0.6), u(0.6, 0.85), u(0.04, 0.075)
     drawer, low = u(0.16, 0.26), u(0.1, 0.3)
-    parts = [box((0, 0, 0), (wide, deep, 0.05)), box((0, 0, 0.055), (0.8 * wide, 0.75 * deep, 0.012), SECOND)]
+    parts = [box((0, 0, 0), (wide, deep, 0.05)), box((0.4 * wide, 0, 0.055), (0.5 * wide, 0.8 * deep, 0.012), SECOND)]
     for x in (-wide + thick, wide - thick):
         parts += [box((x, y, -leg / 2), (thick, thick, leg / 2), ACCENT) for y in (-deep + thick, deep - thick)]
     parts.append(box((0.6 * wide, 0, -0.05 - low), (drawer, 0.85 * deep, low), SECOND))
