@@ -104,6 +104,19 @@ def test_a_run_evaluated_in_the_usual_way_is_compared_too(folder: Path, capsys: 
     assert row["open_loop"] == {}
 
 
+def test_the_planner_and_its_time_are_chosen(folder: Path) -> None:
+    other = shutil.copytree(folder / "one", folder / "planned")
+    plan = ["--episodes", 1, "--planner", "gradient", "--plan-samples", 2, "--horizon", 10]
+    suite = ["--suite", "world-model", "--max-windows", 60, "--plan-penalty", 0.5]
+    assert run("evaluate", other, *suite, *plan, "--budget-ms", 0.001) == 0
+    found = read(other / "world_model.json")["planning"]
+    planner = found["planner"]
+    assert (planner["kind"], planner["restarts"], planner["iterations"]) == ("GradientPlanner", 2, 50)
+    assert planner["budget_ms"] == 0.001
+    assert planner["cost"] == {"goal": 1.0, "reward": 0.0, "success": 0.0, "penalty": 0.5}
+    assert found["num_episodes"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -116,6 +129,9 @@ def test_a_run_evaluated_in_the_usual_way_is_compared_too(folder: Path, capsys: 
         (["evaluate", "one", "--suite", "world-model", "--env", "worldjepa/PushT-v0"], "goal"),
         (["evaluate", "one", "--suite", "world-model", "--factors", "moon"], "agent_color"),
         (["evaluate", "one", "--suite", "world-model", "--kwargs", "obs_type=state"], "goal_image"),
+        (["evaluate", "one", "--plan-reward", 1], "--model.reward 1"),
+        (["evaluate", "one", "--plan-goal", 0], "something to reach"),
+        (["evaluate", "one", "--budget-ms", -5], "budget_ms must be a finite number above 0"),
         (["compare", "bc"], "--suite world-model"),
         (["compare", "one", "--steps", 9], "1 to 3"),
     ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from worldjepa.commands import rendering, tasks
+from worldjepa.commands.planners import PlannerName, planning
 
 if TYPE_CHECKING:
     from worldjepa.data.task import Task
@@ -71,10 +72,24 @@ class Options:
     """Blocks of actions that a world model plans ahead; by default 5, or as many as it can imagine."""
     execute: int | None = None
     """Blocks executed of each plan; by default all of them."""
-    plan_samples: int = 300
-    """Sequences that the planner (the cross-entropy method) imagines in each of its iterations."""
-    plan_iterations: int = 10
-    """Iterations of the planner."""
+    planner: PlannerName = "cem"
+    """What plans with a world model: the cross-entropy method or its improved form, MPPI, gradient descent, random
+    shooting."""
+    plan_samples: int | None = None
+    """Sequences that the planner imagines in each iteration; by default 300, or 8 starts of gradient descent."""
+    plan_iterations: int | None = None
+    """Iterations of the planner; by default 10, or 50 of gradient descent."""
+    budget_ms: float | None = None
+    """Milliseconds that a plan may take: no iteration is begun that would end later. Results then depend on the
+    machine."""
+    plan_goal: float = 1.0
+    """Weight in a plan of the distance to the goal; at 0 no goal is asked for."""
+    plan_reward: float = 0.0
+    """Weight in a plan of what the model's reward head expects."""
+    plan_success: float = 0.0
+    """Weight in a plan of what the model's success head expects (log odds)."""
+    plan_penalty: float = 0.0
+    """Weight in a plan of large actions, against them."""
     factors: tuple[str, ...] = ()
     """With --suite world-model: factors of variation of the environment to measure success under, one after another;
     "all" for every one it has."""
@@ -124,7 +139,7 @@ def run(options: Options) -> int:
     if videos < options.videos:
         console.print("no videos: nothing can draw here (worldjepa doctor says what to install)")
     out = find_out(options)
-    kwargs = (GOALS if told_goals(options.policies) else {}) | tasks.parse_kwargs(options.kwargs)
+    kwargs = (GOALS if told_goals(options) else {}) | tasks.parse_kwargs(options.kwargs)
     task = tasks.find_task(options.env, recorded_env(options.policies), kwargs, options.horizon)
     manifest = find_manifest(task, out, options)
     if manifest.dropped:
@@ -216,21 +231,10 @@ def plans(source: str) -> bool:
     return saved_config(source).get("recipe") in WORLD_MODELS
 
 
-def told_goals(policies: tuple[str, ...]) -> bool:
+def told_goals(options: Options) -> bool:
     """Whether any of the policies reads a goal observation."""
-    return any(saved_config(source).get("recipe") in GOAL_CONDITIONED for source in policies)
-
-
-def planning(source: str, options: Options) -> dict[str, Any]:
-    """How a world model is planned with."""
-    from worldjepa.evaluate.world_model import planning_horizon
-    from worldjepa.plan import CEM
-    from worldjepa.recipes import from_pretrained
-
-    elites = min(30, max(2, options.plan_samples // 10))
-    planner = CEM(num_samples=options.plan_samples, iterations=options.plan_iterations, num_elites=elites)
-    horizon = planning_horizon(from_pretrained(source), options.plan_horizon)
-    return {"planner": planner, "horizon": horizon, "execute": options.execute, "device": options.device}
+    aimless = WORLD_MODELS if options.plan_goal == 0 else ()
+    return any(saved_config(x).get("recipe") in {*GOAL_CONDITIONED} - {*aimless} for x in options.policies)
 
 
 def saved_config(source: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldjepa.commands import tasks
-from worldjepa.commands.evaluate import GOALS, Options, evaluate_one, find_manifest, planning, plans
+from worldjepa.commands.evaluate import GOALS, Options, evaluate_one, find_manifest, plans
 from worldjepa.commands.imagine import write_json
+from worldjepa.commands.planners import planning, weights
 from worldjepa.commands.run_data import features, fresh_learner, open_run_data, windows
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def run_suite(options: Options, console: "Console") -> int:
     if not plans(options.policies[0]):
         raise ValueError(f"recipe {learner.origin.recipe!r} is not planned with; the suite evaluates recipe ac_jepa")
     task = find_goal_task(learner, options)
-    need_goals(task, learner.model.views.keys)  # pyright: ignore[reportAttributeAccessIssue]
+    if options.plan_goal > 0:
+        need_goals(task, learner.model.views.keys)  # pyright: ignore[reportAttributeAccessIssue]
     factors = find_factors(task, options.factors)
     with console.status("rolling out and probing"):
         found = {"run": run.resolve().name, "recipe": learner.origin.recipe, **measure_latents(learner, run, options)}
@@ -62,7 +64,7 @@ def find_goal_task(learner: "Learner", options: Options, extra: dict[str, Any] |
     Raises:
         ValueError: it cannot show its goals.
     """
-    kwargs = GOALS | (extra or {}) | tasks.parse_kwargs(options.kwargs)
+    kwargs = (GOALS if options.plan_goal > 0 else {}) | (extra or {}) | tasks.parse_kwargs(options.kwargs)
     try:
         return tasks.find_task(options.env, learner.origin.spec.env, kwargs, options.horizon)
     except ValueError as error:
@@ -144,6 +146,7 @@ def measure_planning(
         save_comparison(found, out)
     planner = timed.planner
     about = {"kind": type(planner).__name__, "horizon": how["horizon"], "execute": how["execute"], **vars(planner)}
+    about["cost"] = weights(options)
     return {**success_report(found, timed.report()), "planner": about}
 
 

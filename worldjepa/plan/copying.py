@@ -15,4 +15,7 @@ class CopyLatent:
         """The latents of the present [B, S, H, N, D] for actions [B, S, Tc-1+H, A], or without S."""
         horizon = action.shape[-2] - (z.shape[1] - 1)
         now = z[:, -1:]
-        return (now if action.ndim == 3 else now[:, None]).expand(*action.shape[:-2], horizon, *z.shape[2:])
+        copied = (now if action.ndim == 3 else now[:, None]).expand(*action.shape[:-2], horizon, *z.shape[2:])
+        if action.requires_grad:  # for planners by gradient there is one, of zeros
+            copied = copied + 0.0 * action[..., -horizon:, :1, None]
+        return copied
