@@ -101,6 +101,10 @@ class Args:
     """Keyword arguments of the environment, JSON values: --env distractor true."""
     baselines: bool = True
     """Also goal-conditioned BC, inverse dynamics, copy-latent planning, the expert, random and no-op."""
+    samples: int = 300
+    """Sequences of actions that a plan begins with."""
+    iterations: int = 6
+    """Of a plan."""
     batch_size: int = 64
     lr: float = 2e-3
     """Of world models."""
@@ -213,7 +217,7 @@ def run_model(
     training, held_out = split(store)
     trained = train("ac_jepa", config, store, training, training[:0], seed, budget(args, args.lr), folder)
     learner = from_pretrained(folder)
-    planner = ICEM(num_samples=300, iterations=6, beta=2.0, block=config.stride)
+    planner = ICEM(num_samples=args.samples, iterations=args.iterations, beta=2.0, block=config.stride)
     options: dict[str, Any] = {"horizon": world.horizon, "execute": 1}
     policies: dict[str, Policy] = {name: MPCPolicy(learner, planner, **options)}
     if args.baselines:
