@@ -59,6 +59,8 @@ class World:
     """States that a linear map must read from imagined latents."""
     horizon: int
     """Blocks of a plan."""
+    std: float = 1.0
+    """Of the actions that a plan begins with, in standard deviations of the recorded ones."""
     model: dict[str, Any] = field(default_factory=dict)
     """Changes of the small preset."""
     unread: tuple[int, ...] = ()
@@ -66,7 +68,7 @@ class World:
 
 
 WORLDS = {
-    "two_rooms": World("worldjepa/TwoRooms-v0", 1100, 0.25, 10, ("agent",), 8),
+    "two_rooms": World("worldjepa/TwoRooms-v0", 1100, 0.25, 10, ("agent",), 8, std=1.5),
     "push_near": World(
         "worldjepa/PushNear-v0",
         1100,
@@ -74,7 +76,7 @@ WORLDS = {
         6,
         ("pusher", "block"),
         6,
-        {"temporal": 0.0, "trunk_width": 32},  # nothing stays the same within an episode only
+        model={"temporal": 0.0, "trunk_width": 32},  # nothing stays the same within an episode only
         unread=(4,),  # the cosine of an angle near zero
     ),
 }
@@ -216,8 +218,9 @@ def run_model(
     config = variant(args, name)
     training, held_out = split(store)
     trained = train("ac_jepa", config, store, training, training[:0], seed, budget(args, args.lr), folder)
+    begun = time.process_time()
     learner = from_pretrained(folder)
-    planner = ICEM(num_samples=args.samples, iterations=args.iterations, beta=2.0, block=config.stride)
+    planner = ICEM(num_samples=args.samples, iterations=args.iterations, std=world.std, beta=2.0, block=config.stride)
     options: dict[str, Any] = {"horizon": world.horizon, "execute": 1}
     policies: dict[str, Policy] = {name: MPCPolicy(learner, planner, **options)}
     if args.baselines:
@@ -229,6 +232,7 @@ def run_model(
         **trained,
         **imagination(learner, world.probed, store, training, held_out, world.unread),
         "evaluations": found,
+        "measured_seconds": time.process_time() - begun,
     }
 
 
@@ -283,7 +287,7 @@ def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
     for n in ahead:
         table.add_column(f"{n} steps")
     for name, found in names.items():
-        minutes = " ".join(f"{o['cpu_seconds'] / 60:.1f}" for o in found)
+        minutes = " ".join(f"{(o['train_seconds'] + o['measured_seconds']) / 60:.1f}" for o in found)
         rank = f"{np.mean([o['rank'] for o in found]):.1f}"
         solved = [
             Evaluation.load(Path(o["evaluations"][name])).rate.estimate for o in found if name in o["evaluations"]
