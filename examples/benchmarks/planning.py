@@ -14,6 +14,10 @@ always on all 5. stable-worldmodel plans one environment after the other by defa
 Last, the time of one imagined rollout (300 samples, 5 steps) over that of the predictor's forward passes: one over
 5 frames of 300 rows (as in training), and five over one frame each. "fast" is how plans imagine (`fast_rollout`),
 "plain" is `rollout`, which gradients can pass. How much they differ depends on the processor: see predictors/packed.py.
+
+Before that, anytime planning: the small predictor's plan with ``budget_ms``, by the clock on the wall, which is what a
+robot waits for. "Cost" is that of the plan over the cost of the full plan from the same latents and random numbers;
+"gap closed" is how much of the way from the plan that does nothing to the full one.
 """
 
 import json
@@ -44,6 +48,8 @@ SEARCH = {"num_samples": 300, "num_elites": 30, "iterations": 10}
 
 def main(
     repeats: int = 5,
+    budgets: tuple[float, ...] = (5, 20, 50, 100),
+    budget_plans: int = 20,
     paper_repeats: int = 2,
     paper_batch: bool = False,
     contexts: tuple[int, ...] = (3, 5),
@@ -55,6 +61,8 @@ def main(
 
     Args:
         repeats: the best of so many plans counts, for everyone.
+        budgets: milliseconds of anytime plans.
+        budget_plans: plans a budget, each to a goal of its own.
         paper_repeats: the same for the large predictor.
         paper_batch: plan for 8 environments with the large predictor too; takes minutes.
         contexts: frames that the peers look back on.
@@ -72,8 +80,13 @@ def main(
             for name, found in peers(job, peer_python, torch_world_python).items():
                 about = {"size": size, "num_envs": num_envs, "planner": f"{name}, context {context}"}
                 rows.append({**about, **found})
+    timed = anytime(budgets, budget_plans)
     ratios = {size: rollout_times(size, max(repeats, 5)) for size in SIZES}
     print(table(rows))
+    print("\n| budget, ms | iterations | ms, p50 | ms, p95 | cost / the full plan's | gap closed |")
+    print("|---|---|---|---|---|---|")
+    for row in timed:
+        print("| {budget} | {iterations:.1f} | {p50:.1f} | {p95:.1f} | {cost:.2f} | {closed:.0%} |".format(**row))
     print("\n| predictor | rollout | ms | / one forward pass of 5 frames | / 5 forward passes of one frame |")
     print("|---|---|---|---|---|")
     for size, found in ratios.items():
@@ -82,7 +95,7 @@ def main(
             print(f"| {size} | {way} | {found[way]:.1f} | {over} |")
     print(f"\n{machine()}")
     if out is not None:
-        out.write_text(json.dumps({"machine": machine(), "rows": rows, "rollout": ratios}, indent=1))
+        out.write_text(json.dumps({"machine": machine(), "rows": rows, "anytime": timed, "rollout": ratios}, indent=1))
 
 
 def ours(size: str, num_envs: int, repeats: int) -> dict:
@@ -100,6 +113,48 @@ def ours(size: str, num_envs: int, repeats: int) -> dict:
         planner.plan(goal_cost(predictor, z, goal, reduce="last"), init, generators, low=-bound, high=bound)
         times.append(1e3 * (time.process_time() - begin))
     return {"ms": times[1:], "parameters": sum(p.numel() for p in predictor.parameters())}
+
+
+def anytime(budgets: tuple[float, ...], num_plans: int) -> list[dict[str, Any]]:
+    """Time and cost of plans under each budget and of the full plan, which is last; budgets taken in turns."""
+    predictor, dim = make_predictor("small"), SIZES["small"]["dim"]
+    for weight in predictor.parameters():  # fresh predictors are told actions through maps of zeros: nothing to plan
+        weight.normal_(std=max(weight.shape[-1], 1) ** -0.5 if weight.ndim > 1 else 0.02)
+    bound, init = torch.ones(BLOCK["action_dim"]), torch.zeros(1, HORIZON, BLOCK["action_dim"])
+    limits: list[float | None] = [*budgets, None]
+    times: dict[float | None, list[float]] = {limit: [] for limit in limits}
+    costs: dict[float | None, list[float]] = {limit: [] for limit in limits}
+    counts: dict[float | None, list[int]] = {limit: [] for limit in limits}
+    nothing = []
+    for number in range(num_plans + 1):
+        source = torch.Generator().manual_seed(number)
+        z = torch.randn(1, 1, 1, dim, generator=source)
+        # A goal that can be reached: where unknown actions lead.
+        hidden = torch.rand(1, 1, HORIZON, BLOCK["action_dim"], generator=source) * 2 - 1
+        cost = goal_cost(predictor, z, predictor.rollout(z, hidden)[:, 0, -1:], reduce="last")
+        nothing.append(cost(init[:, None]).item())
+        for limit in limits:
+            planner = CEM(**SEARCH, budget_ms=limit)
+            begin = time.perf_counter()
+            plan = planner.plan(cost, init, [torch.Generator().manual_seed(number)], low=-bound, high=bound)
+            times[limit].append(1e3 * (time.perf_counter() - begin))
+            costs[limit].append(plan.cost.item())
+            counts[limit].append(plan.num_evaluated // SEARCH["num_samples"])
+    rows = []
+    for limit in limits:  # the first plan of each is for warming up
+        spent, left, still = (torch.tensor(x[1:]) for x in (times[limit], costs[limit], nothing))
+        full = torch.tensor(costs[None][1:])
+        rows.append(
+            {
+                "budget": "none" if limit is None else f"{limit:g}",
+                "iterations": sum(counts[limit][1:]) / num_plans,
+                "p50": spent.quantile(0.5).item(),
+                "p95": spent.quantile(0.95).item(),
+                "cost": (left.mean() / full.mean()).item(),
+                "closed": ((still - left).mean() / (still - full).mean()).item(),
+            }
+        )
+    return rows
 
 
 def peers(job: dict, peer_python: Path | None, torch_world_python: Path | None) -> dict[str, dict]:
