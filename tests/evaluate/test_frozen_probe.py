@@ -41,15 +41,15 @@ def test_classes_are_told_apart() -> None:
     assert right.float().mean() > 0.93
 
 
-def test_noise_is_not_fitted() -> None:
-    """The epoch that is best on held-out training objects hardly leaves the mean."""
-    x, group = data(80, 0)
-    y = torch.randn(80, 1, generator=torch.Generator().manual_seed(3))
-    wide = ProbeSettings(epochs=60, batch_size=8, lr=1e-2, hidden=128, patience=60, valid=0.3)
-    probe = fit_probe(x, y, group, kind="mlp", settings=wide)
-    new, held = data(80, 1)
-    fresh = torch.randn(80, 1, generator=torch.Generator().manual_seed(4))
-    assert r2(probe.values(new).numpy(), fresh.numpy(), held.numpy()).estimate > -0.5
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_noise_is_not_fitted(kind: str) -> None:
+    """With more features than samples, the epoch that is best on held-out training objects says the mean."""
+    x, y = torch.randn(2, 160, 300, generator=torch.Generator().manual_seed(3))
+    group = torch.arange(80) // 4
+    wide = ProbeSettings(epochs=20, batch_size=8, lr=1e-2, hidden=32, valid=0.3)
+    probe = fit_probe(x[:80], y[:80, :1], group, kind=kind, settings=wide)  # type: ignore[arg-type]
+    found = r2(probe.values(x[80:]).numpy(), y[80:, :1].numpy(), group.numpy())
+    assert -0.1 < found.estimate < 0.05
 
 
 def test_the_objects_that_choose_the_epoch_are_not_trained_on() -> None:

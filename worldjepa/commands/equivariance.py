@@ -166,8 +166,9 @@ def transformation_table(found: dict[str, Any]) -> "Table":
         leak = found["action_leakage"]
         table.add_row("aggregate (leakage)", *(_score(leak.get(group)) for group in found["groups"]), "")
     collapse = found["collapse"]
-    text = f"rank {collapse['rank']:.1f} of {collapse['dim']}, spread {collapse['std']:.3f}"
-    table.add_row("features", *([""] * len(found["groups"])), text)
+    blank = [""] * (len(found["groups"]) - 1)
+    text = f"rank {collapse['rank']:.1f} of {collapse['dim']}, spread {collapse['std']:.3g}"
+    table.add_row("features of single views", text, *blank, "")
     return table
 
 

@@ -126,14 +126,17 @@ def _moments(x: Float[Tensor, "n f"]) -> tuple[Tensor, Tensor]:
 
 
 def _network(kind: str, features: int, outputs: int, settings: ProbeSettings) -> nn.Module:
+    """A fresh probe that says the mean: its last layer is zero, so that with many features for few samples the best
+    epoch may be the one before all training."""
+    if kind not in ("linear", "mlp"):
+        raise ValueError(f'the kind of a probe must be "linear" or "mlp", got {kind!r}')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        if kind == "linear":
-            return nn.Linear(features, outputs)
-        if kind == "mlp":
-            hidden = nn.Linear(features, settings.hidden)
-            return nn.Sequential(hidden, nn.ReLU(), nn.Linear(settings.hidden, outputs))
-    raise ValueError(f'the kind of a probe must be "linear" or "mlp", got {kind!r}')
+        hidden = [nn.Linear(features, settings.hidden), nn.ReLU()] if kind == "mlp" else []
+        last = nn.Linear(settings.hidden if hidden else features, outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*hidden, last)
 
 
 def _loss(output: Tensor, target: Tensor) -> Float[Tensor, ""]:
@@ -144,7 +147,8 @@ def _train(network: nn.Module, x: Tensor, y: Tensor, x_valid: Tensor, y_valid: T
     """Adam; ends with the weights of the epoch that was best on the validation objects."""
     optimizer = torch.optim.Adam(network.parameters(), settings.lr)
     generator = torch.Generator().manual_seed(settings.seed)
-    best, kept, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
+    with torch.no_grad():
+        best, kept, waited = float(_loss(network(x_valid), y_valid)), copy.deepcopy(network.state_dict()), 0
     for _ in range(settings.epochs):
         order = torch.randperm(len(x), generator=generator).to(x.device)
         with torch.enable_grad():

@@ -83,9 +83,7 @@ def draw_accuracy(axes: Axes, runs: Runs) -> None:
         curves = {_named(name): row for name, row in shown[0]["accuracy"].items()}
         colors = {_named(name): COLORS.get(name, MUTED) for name in shown[0]["accuracy"]}
     _curves(axes, curves, colors)
-    chance = shown[0]["chance"]
-    axes.axhline(chance, color=MUTED, linewidth=1)
-    axes.annotate("commonest class", (1, chance), xytext=(0, 3), textcoords="offset points", color=MUTED)
+    axes.axhline(shown[0]["chance"], color=MUTED, linewidth=1, label="Commonest class")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_ylim(bottom=0)
     axes.legend(loc="best")
@@ -218,7 +216,8 @@ def _curves(axes: Axes, curves: Mapping[str, Mapping[str, Any]], colors: Mapping
     for i, (name, row) in enumerate(curves.items()):
         x = np.array([int(length) for length in row])
         found = {key: np.array([value[key] for value in row.values()]) for key in ("estimate", "low", "high")}
-        axes.fill_between(x, found["low"], found["high"], color=colors[name], alpha=0.15, linewidth=0)
+        if colors[name] not in (FLOOR, MUTED):
+            axes.fill_between(x, found["low"], found["high"], color=colors[name], alpha=0.15, linewidth=0)
         dash = DASHES[i % len(DASHES)]
         axes.plot(x, found["estimate"], color=colors[name], label=name, linestyle=dash, marker="o", markersize=3.5)
     axes.set_xlabel("views at inference")
@@ -257,7 +256,7 @@ def _of(row: Mapping[str, Any], group: str) -> dict[str, Any]:
 def _cell(score: Mapping[str, Any] | None) -> dict[str, str]:
     if score is None:
         return {"value": NONE, "interval": ""}
-    return {"value": significant(score["estimate"]), "interval": interval(score["low"], score["high"], spec=".2f")}
+    return {"value": significant(score["estimate"], 2), "interval": interval(score["low"], score["high"], spec=".2f")}
 
 
 def _named(encoder: str) -> str:
