@@ -57,11 +57,16 @@ class ChunkPolicy:
         self.keys, self.history = window.seen, window.history
         self.n_action_steps, self.temporal_ensemble, self.device = steps, temporal_ensemble, device
         self._rows: dict[int, _Row] = {}
+        self._resting: set[int] = set()
 
     def reset(self, done: Bool[Tensor, "b"]) -> None:
         """Forget the history and the queue of the rows where ``done`` is True."""
         for i in done.nonzero().flatten().tolist():
             self._rows.pop(i, None)
+
+    def rest(self, done: Bool[Tensor, "b"]) -> None:
+        """Ask the network nothing for exactly the rows where ``done`` is True; their actions are zeros."""
+        self._resting = set(done.nonzero().flatten().tolist())
 
     @torch.no_grad()
     def act(self, obs: TensorDict) -> Float[Tensor, "b a"]:
@@ -74,6 +79,8 @@ class ChunkPolicy:
         return torch.stack([self._act_row(i, {k: v[i] for k, v in frames.items()}) for i in range(len(obs))])
 
     def _act_row(self, i: int, frame: dict[str, Tensor]) -> Tensor:
+        if i in self._resting:
+            return torch.zeros(self.learner.origin.spec.action_dim)
         row = self._rows.setdefault(i, _Row(deque(maxlen=self.history)))
         row.frames.append(frame)
         while len(row.frames) < self.history:  # as in training, frames before the start repeat the first

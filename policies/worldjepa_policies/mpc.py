@@ -108,6 +108,7 @@ class MPCPolicy:
         self._cost, self._reads_goals = make_cost, goal > 0
         self._proposal, self._seed = proposal, seed
         self._rows: dict[int, _Row] = {}
+        self._resting: set[int] = set()
         self._generators: dict[int, Generator] = {}
         self._rehearse()
 
@@ -117,6 +118,10 @@ class MPCPolicy:
             self._rows.pop(i, None)
         if self._proposal is not None:
             self._proposal.reset(done)
+
+    def rest(self, done: Bool[Tensor, "b"]) -> None:
+        """Make no plans for exactly the rows where ``done`` is True; their actions are zeros."""
+        self._resting = set(done.nonzero().flatten().tolist())
 
     def seed(self, row: int, seed: int) -> None:
         """Row ``row`` draws from ``seed`` from here on."""
@@ -138,8 +143,8 @@ class MPCPolicy:
         goals = {key: read_goal(obs, key, spec, self.goal_prefix) for key in self.keys if self._reads_goals}
         if self._proposal is not None:
             self._proposal.see(obs)
-        rows = [self._row(i) for i in range(len(obs))]
-        begun = [i for i, row in enumerate(rows) if not row.actions]
+        rows = {i: self._row(i) for i in range(len(obs)) if i not in self._resting}
+        begun = [i for i, row in rows.items() if not row.actions]
         for i in begun:
             rows[i].frames.append(row_of(frames, i))
             rows[i].goal = row_of(goals, i)
@@ -149,7 +154,8 @@ class MPCPolicy:
             block = rows[i].blocks.popleft()
             rows[i].past.append(block)
             rows[i].actions.extend(self.blocks.raw(block))
-        return torch.stack([row.actions.popleft() for row in rows])
+        nothing = torch.zeros(self.learner.origin.spec.action_dim)
+        return torch.stack([rows[i].actions.popleft() if i in rows else nothing for i in range(len(obs))])
 
     def _row(self, i: int) -> "_Row":
         if i not in self._generators:

@@ -212,3 +212,15 @@ def test_contradictions_are_refused(options, message) -> None:
 def test_a_missing_observation_is_named() -> None:
     with pytest.raises(ValueError, match="reads observation 'agent/pos'; the environment gives"):
         ChunkPolicy(toy_learner()).act(observations(1).exclude(("agent", "pos")))
+
+
+def test_nothing_is_asked_for_rows_that_rest() -> None:
+    script = Script()
+    policy = ChunkPolicy(script, n_action_steps=1)
+    policy.rest(torch.tensor([True, False]))
+    actions = run(policy, [observations(2)] * 3)
+    assert len(script.asked) == 3
+    assert actions[:, 0].abs().max() == 0
+    assert actions[:, 1, 0].tolist() == [0, 100, 200]
+    policy.rest(torch.tensor([False, False]))
+    assert run(policy, [observations(2)])[0, :, 0].tolist() == [300, 400]

@@ -307,3 +307,41 @@ def test_an_environment_may_reuse_its_memory() -> None:
     policy.act(memory)
     expected = policy.learner.normalizer.normalize("place/x", torch.cat([place, place + 1.0]))
     assert torch.allclose(asked[-1][0][0, :, 0], expected)
+
+
+def test_no_plans_are_made_for_rows_that_rest() -> None:
+    place, goal = points(3)
+    script = Script()
+    policy = MPCPolicy(point_learner(stride=2), script, execute=1)
+    policy.rest(torch.tensor([False, True, True]))
+    actions, _ = drive(policy, place, goal, 4)
+    assert len(script.inits) == 2
+    assert actions[:, 1:].abs().max() == 0
+    alone, _ = drive(MPCPolicy(point_learner(stride=2), Script(), execute=1), place[:1], goal[:1], 4)
+    assert torch.equal(actions[:, 0], alone[:, 0])
+    policy.rest(torch.tensor([False, False, True]))
+    policy.act(look(place, goal))
+    assert len(script.inits) == 4
+
+
+def test_an_evaluation_makes_no_plans_for_episodes_that_are_over() -> None:
+    world = task("tiny/Point-v0")
+    starts = make_manifest(world, 5, seed=3)
+
+    class Counting:
+        def __init__(self):
+            self.num_plans = 0
+
+        def plan(self, cost, init, generators, **options) -> Plan:
+            self.num_plans += len(init)
+            return PLANNER.plan(cost, init, generators, **options)
+
+    counts, steps = [], []
+    for num_envs in (1, 5):
+        planner = Counting()
+        found = evaluate(MPCPolicy(point_learner(), planner, execute=1), world, starts, num_envs=num_envs)
+        counts.append(planner.num_plans)
+        steps.append([e.steps for e in found.episodes])
+    assert steps[0] == steps[1]
+    assert len(set(steps[0])) > 2
+    assert counts == [sum(-(-n // 2) for n in steps[0])] * 2

@@ -35,6 +35,15 @@ class SeededPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class RestingPolicy(Protocol):
+    """What a policy for which an action is costly may have beside ``reset`` and ``act``."""
+
+    def rest(self, done: torch.Tensor) -> None:
+        """From here on nobody uses the actions of exactly those rows where ``done`` [B] (bool) is True: any will do."""
+        ...
+
+
 @dataclass(frozen=True)
 class Start:
     """One episode to run."""
@@ -115,7 +124,9 @@ def simulate(
     """Yield each episode as it ends (so not always in the order of ``starts``).
 
     Args:
-        policy: acts on all environments at once; has ``seed`` if it draws random numbers (`SeededPolicy`).
+        policy: acts on all environments at once; has ``seed`` if it draws random numbers (`SeededPolicy`), and may have
+            ``rest`` (`RestingPolicy`): where no episode is left to begin, it is told which rows have ended. At the end
+            none rests.
         task: what to run.
         starts: the episodes; may be endless, the caller then stops iterating.
         num_envs: environments side by side.
@@ -227,6 +238,8 @@ class _Loop:
         while True:
             yield from self._fill()
             active = np.array([row is not None for row in self.rows])
+            if isinstance(self.policy, RestingPolicy):
+                self.policy.rest(torch.from_numpy(~active & active.any()))
             if not active.any():
                 return
             action, elapsed_ms = self._act(active)
