@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from worldjepa.blocks import TokenBatchNorm
+
 
 class GlobalBatchNorm(_BatchNorm):
     """`nn.BatchNorm1d`, 2d or 3d with statistics over all processes. Same parameters, buffers and values."""
@@ -44,6 +46,14 @@ class GlobalBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance, share)
 
 
+class GlobalTokenBatchNorm(GlobalBatchNorm):
+    """`TokenBatchNorm` with statistics over all processes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise [..., C]: all axes but the last are rows."""
+        return super().forward(input.flatten(0, -2)).view_as(input)
+
+
 class _SumOverProcesses(torch.autograd.Function):
     """Sum over processes. Every process's loss depends on it, so its gradient is the sum of theirs."""
 
@@ -60,14 +70,32 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
+_GLOBAL: dict[type[nn.Module], type[GlobalBatchNorm]] = {
+    nn.BatchNorm1d: GlobalBatchNorm,
+    nn.BatchNorm2d: GlobalBatchNorm,
+    nn.BatchNorm3d: GlobalBatchNorm,
+    TokenBatchNorm: GlobalTokenBatchNorm,
+}
+
+
 def make_global(module: nn.Module) -> None:
     """Turn every batch norm in ``module`` into a `GlobalBatchNorm`, in place; names in the checkpoint stay.
 
+    One of an unknown kind stays as it is in eval mode (a frozen trunk's), where it looks at no other sample.
+
     Raises:
-        ValueError: one without running statistics.
+        ValueError: one without running statistics, or of an unknown kind in training.
     """
     for name, part in module.named_modules():
-        if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
-            if not part.track_running_stats:
-                raise ValueError(f"{name}: batch norm without running statistics cannot be trained by many processes")
-            part.__class__ = GlobalBatchNorm
+        if not isinstance(part, _BatchNorm) or isinstance(part, GlobalBatchNorm | nn.SyncBatchNorm):
+            continue
+        if type(part) not in _GLOBAL:
+            if part.training:
+                raise ValueError(
+                    f"{name}: expected nn.BatchNorm1d, 2d, 3d or TokenBatchNorm, got {type(part).__name__}, whose "
+                    "statistics would be those of one process: use one of these, nn.SyncBatchNorm or eval mode"
+                )
+            continue
+        if not part.track_running_stats:
+            raise ValueError(f"{name}: batch norm without running statistics cannot be trained by many processes")
+        part.__class__ = _GLOBAL[type(part)]
