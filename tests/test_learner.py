@@ -171,6 +171,26 @@ def test_the_monitor_measures_and_touches_nothing() -> None:
     assert values["collapse/copy_ratio"] == pytest.approx(copy_ratio(prediction).item())
 
 
+def test_copying_is_measured_where_targets_are_steps_of_time() -> None:
+    """Two views of one thing that are both predicted have no first one to be copied."""
+
+    class Told:
+        """The same views, by a function that does not say what they are."""
+
+        def __init__(self, views):
+            self.views = views
+
+        def __call__(self, batch, generator=None):
+            return self.views(batch, generator)
+
+    learner, batch = toy_learner(), toy_batch()
+    before = learner.diagnostics(batch)
+    learner.model.views = Told(learner.model.views)
+    after = learner.diagnostics(batch)
+    assert before.keys() - after.keys() == {"collapse/copy_ratio"}
+    assert after.items() <= before.items()
+
+
 def test_the_monitor_sees_collapse() -> None:
     learner, batch = toy_learner(), toy_batch()
     healthy = learner.diagnostics(batch)

@@ -76,7 +76,10 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def diagnostics(self, batch: TensorDict) -> dict[str, float]:
-        """Collapse monitor on one batch: spread and effective rank of the latents, error relative to copying."""
+        """Collapse monitor on one batch: spread and effective rank of the latents, error relative to copying.
+
+        The last only where targets are time steps, of which the first can be copied (`ViewFunction`).
+        """
         training = self.training
         self.eval()
         prediction = self.model(self.normalizer(batch))
@@ -87,6 +90,6 @@ class Learner(nn.Module):
             rows = prediction.target.flatten(0, 2)[: 4 * prediction.target.shape[-1]]
             values["collapse/target_std"] = feature_std(rows)
             values["collapse/target_rank"] = effective_rank(rows)
-            if prediction.target.shape[1] > 1:
+            if prediction.target.shape[1] > 1 and getattr(self.model.views, "in_time", False):
                 values["collapse/copy_ratio"] = copy_ratio(prediction)
         return {name: float(value) for name, value in values.items()}

@@ -112,7 +112,11 @@ class Prediction:
 
 
 class ViewFunction(Protocol):
-    """Splits a batch into views; sampling (masks, positions) happens here, on the device, from ``generator``."""
+    """Splits a batch into views; sampling (masks, positions) happens here, on the device, from ``generator``.
+
+    One whose targets are steps of time in their order has an attribute ``in_time = True``: `Learner.diagnostics` then
+    compares predicting the later ones with copying the first.
+    """
 
     def __call__(self, batch: TensorDict, generator: Generator | None = None) -> Views: ...
 

@@ -1,6 +1,7 @@
 """Views along time: what is seen now, what must be predicted of the future."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from tensordict import TensorDict
@@ -27,6 +28,9 @@ class FutureViews:
     """H >= 1: transitions after the present that the target reaches."""
     stride: int = 1
     """Every how many transitions a target frame is taken; divides H, and Tt = H / stride + 1."""
+
+    in_time: ClassVar[bool] = True
+    """Targets are consecutive steps, see `ViewFunction`."""
 
     def __post_init__(self) -> None:
         if self.history < 1 or self.horizon < 1 or self.stride < 1 or self.horizon % self.stride:

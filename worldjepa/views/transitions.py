@@ -1,6 +1,7 @@
 """Views of a world model: every frame, and the action that leads to the next one."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tensordict import TensorDict
 from torch import Generator
@@ -24,6 +25,9 @@ class TransitionViews:
     """Frames up to and including the present."""
     horizon: int = 3
     """Transitions after the present; T = history - 1 + horizon."""
+
+    in_time: ClassVar[bool] = True
+    """Targets are consecutive steps, see `ViewFunction`."""
 
     def __post_init__(self) -> None:
         if self.history < 1 or self.horizon < 1:
