@@ -269,10 +269,12 @@ def imagination(
     found = imagine(learner, windows(training), test)
     with torch.no_grad():
         rank = float(effective_rank(learner.encode(test.obs).flatten(1)))
-    kept = np.setdiff1d(np.arange(found.real.shape[-1]), unread)
-    parts: dict[str, Any] = {k: getattr(found, k)[..., kept] for k in ("real", "imagined", "decoded", "linear")}
-    read = replace(found, **parts).per_step()
-    return {"open_loop": found.per_step(), "open_loop_read": read, "stride": config.stride, "rank": rank}
+    shown: dict[str, Any] = {"open_loop": found.per_step(), "stride": config.stride, "rank": rank}
+    if unread:
+        kept = np.setdiff1d(np.arange(found.real.shape[-1]), unread)
+        parts: dict[str, Any] = {k: getattr(found, k)[..., kept] for k in ("real", "imagined", "decoded", "linear")}
+        shown["open_loop_read"] = replace(found, **parts).per_step()
+    return shown
 
 
 def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
@@ -294,8 +296,7 @@ def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
         ]
         success = f"{np.mean(solved):.3f}" if solved else ""
         table.add_row(name, minutes, rank, success, *_errors([o["open_loop"] for o in found], ahead, stride))
-        read = [o.get("open_loop_read", o["open_loop"]) for o in found]
-        if read[0] != found[0]["open_loop"]:
+        if read := [o["open_loop_read"] for o in found if "open_loop_read" in o]:
             table.add_row(f"{name}, what a linear map can read", "", "", "", *_errors(read, ahead, stride))
     return table
 
