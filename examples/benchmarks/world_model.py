@@ -289,7 +289,7 @@ def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
     for n in ahead:
         table.add_column(f"{n} steps")
     for name, found in names.items():
-        minutes = " ".join(f"{(o['train_seconds'] + o['measured_seconds']) / 60:.1f}" for o in found)
+        minutes = " ".join(f"{_minutes(o):.1f}" for o in found)
         rank = f"{np.mean([o['rank'] for o in found]):.1f}"
         solved = [
             Evaluation.load(Path(o["evaluations"][name])).rate.estimate for o in found if name in o["evaluations"]
@@ -299,6 +299,12 @@ def world_table(outcomes: Sequence[dict[str, Any]]) -> Table:
         if read := [o["open_loop_read"] for o in found if "open_loop_read" in o]:
             table.add_row(f"{name}, what a linear map can read", "", "", "", *_errors(read, ahead, stride))
     return table
+
+
+def _minutes(outcome: dict[str, Any]) -> float:
+    """CPU time of training and of what `run_model` measured, though it may have been measured anew."""
+    measured = outcome.get("measured_seconds")
+    return (outcome["cpu_seconds"] if measured is None else outcome["train_seconds"] + measured) / 60
 
 
 def _errors(found: Sequence[dict[str, Any]], ahead: Sequence[int], stride: int) -> list[str]:
