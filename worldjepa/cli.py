@@ -8,9 +8,9 @@ COMMANDS = {
     "doctor": "check this machine: rendering, versions that conflict, threads; and say what to do",
     "envs": "list the environments that can be made here, and what the missing ones need",
     "collect": "record episodes of a policy in an environment as a robomimic HDF5 file",
-    "convert": "rewrite a data set: robomimic HDF5, Push-T zarr or Minari to robomimic HDF5 or to a fast store",
+    "convert": "rewrite a data set (robomimic HDF5, Push-T zarr, Minari, images) as robomimic HDF5 or as a fast store",
     "inspect": "print what a data set holds: episodes, shapes, ranges, masks, faults",
-    "train": "train a recipe (act_jepa, act, bc, gcbc, ac_jepa) on a data set",
+    "train": "train a recipe (act_jepa, act, bc, gcbc, ac_jepa, seq_jepa, view_pairs) on a data set",
     "evaluate": "run a policy from a file of recorded starts: success with intervals, beside random and no-op floors",
     "imagine": "probe a trained model, and compare the futures it imagines with what happened",
     "compare": "print evaluated runs side by side: success, probes, open-loop errors, rank, time per plan",
@@ -32,7 +32,12 @@ From recorded play to a world model that is planned with:
   worldjepa train ac_jepa play.hdf5 --out runs/rooms
   worldjepa evaluate runs/rooms --suite world-model
   worldjepa imagine runs/rooms --pictures
-  worldjepa compare runs/rooms runs/other"""
+  worldjepa compare runs/rooms runs/other
+
+From views of objects to what features say of object and view:
+  worldjepa collect worldjepa/Turntable-v0 views.hdf5 --episodes 600
+  worldjepa train seq_jepa views.hdf5 --out runs/views
+  worldjepa evaluate runs/views --suite equivariance"""
 
 USER_ERROR = 2
 INTERRUPTED = 130

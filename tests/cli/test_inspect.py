@@ -156,7 +156,14 @@ def test_images_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         Image.effect_noise((8, 8), 50).convert("RGB").save(tmp_path / "images" / name)
     assert cli.main(["inspect", str(tmp_path / "images")]) == 0
     output = capsys.readouterr().out
-    for text in ("Image", "2: cat, dog", "none: single images", "8x8x3", "valid", "worldjepa train seq_jepa"):
+    for text in (
+        "Image",
+        "2: cat, dog",
+        "none: single images",
+        "8x8x3",
+        "valid",
+        "images --model.source augmentations",
+    ):
         assert text in output
     assert "repeat the action before" not in output
     (tmp_path / "images" / "val" / "cat" / "c.png").write_bytes(b"")

@@ -28,9 +28,10 @@ def train(data: Path, out: Path, *words: object) -> dict:
     return config
 
 
-def test_views_of_objects(tmp_path: Path) -> None:
+def test_views_of_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_views(tmp_path / "views.hdf5", objects=8, views=5, side=16)
     train(tmp_path / "views.hdf5", tmp_path / "run")
+    assert f"worldjepa evaluate {tmp_path / 'run'} --suite equivariance; worldjepa report" in capsys.readouterr().out
     learner = from_pretrained(tmp_path / "run", recipe="seq_jepa")
     assert learner.model.predictor.action_dim == 6
     again = ["train", "--config", tmp_path / "run" / "config.json", "--resume"]

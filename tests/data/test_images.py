@@ -106,6 +106,8 @@ def test_what_does_not_decode_is_named(tmp_path):
     whole = png(pixels(0, 60, 60))
     files = {"cat/a.png": png(pixels(1)), "cat/b.png": whole[: len(whole) // 2], "dog/c.jpg": b"<html>not found</html>"}
     source = open_source(write(tmp_path / "data", files))
+    with pytest.raises(ValueError, match="of no known format"):
+        source[2]
     for index, name in [(1, "cat/b.png"), (2, "dog/c.jpg")]:
         with pytest.raises(ValueError, match=rf"data: {name} is not an image that can be read \(.*mend it or take it"):
             source[index]
@@ -160,7 +162,14 @@ def test_other_zips_and_folders_are_what_they_were(tmp_path):
     with pytest.raises(ValueError, match="it is not Push-T style zarr"):
         open_source(write(tmp_path / "data.zip", {"readme.txt": b""}, zipped=True))
     with pytest.raises(ValueError, match="none of these formats"):
-        open_source(write(tmp_path / "data", {"a.png": b""}))
+        open_source(write(tmp_path / "data", {"a.txt": b""}))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_images_without_a_folder_are_told_where_to_go(tmp_path, zipped):
+    path = write(tmp_path / "data.zip", {"b.png": b"", "notes.txt": b""}, zipped=zipped)
+    with pytest.raises(ValueError, match=r"\(b\.png, \.\.\.\) lie in no class folder: .* all/b\.png"):
+        open_source(path)
 
 
 def test_a_store_of_images_serves_single_views(tmp_path):

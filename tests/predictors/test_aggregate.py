@@ -132,3 +132,9 @@ def test_what_it_cannot_read() -> None:
         AggregatePredictor(dim=C, action_dim=0)
     with pytest.raises(ValueError, match="unused_action must be"):
         make(unused_action="drop")
+    with pytest.raises(
+        ValueError, match=r"5 heads do not divide .* width 12 \(latents of 8 and embedded actions of 4\)"
+    ):
+        AggregatePredictor(dim=8, action_dim=3, action_embed=4, num_heads=5)
+    with pytest.raises(ValueError, match=r"5 heads .* width 8 \(latents of 8\)"):
+        AggregatePredictor(dim=8, action_dim=3, action_embed=4, num_heads=5, condition_tokens=False)

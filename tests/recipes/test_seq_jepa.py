@@ -212,7 +212,9 @@ def test_what_the_data_cannot_serve(path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"source must be one of \['poses', .*got 'rotations'"):
         build(source="rotations")
-    with pytest.raises(ValueError, match="no observation 'pose'; it has"):
+    with pytest.raises(
+        ValueError, match=r"have no \['pose'\], only \[.*source=\"augmentations\" or \"saccades\" for pictures"
+    ):
         build(rotation_key="pose")
     with pytest.raises(ValueError, match=r"'hue' must be a quaternion .* it has shape \(1,\)"):
         build(rotation_key="hue")

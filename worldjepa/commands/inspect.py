@@ -22,6 +22,9 @@ MAX_FAULTS = 5
 MAX_CLASSES = 8
 """Names of classes that are printed."""
 
+VIEW_KEYS = {"image", "rotation", "label"}
+"""Observations by which views of objects are known, as of worldjepa/Turntable-v0."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -71,9 +74,16 @@ def describe(source: "EpisodeSource", found: "Summary", options: Options) -> "li
     if len(found.faults) > MAX_FAULTS:
         parts.append(Text(f"and {len(found.faults) - MAX_FAULTS} more episodes cannot be used", style="red"))
     if not found.faults and found.lengths:
-        recipe = "seq_jepa" if "classes" in source.spec.env else "act_jepa"
-        parts.append(Text(f"\nno NaN, no infinite value, lengths agree: worldjepa train {recipe} {options.path}"))
+        parts.append(Text(f"\nno NaN, no infinite value, lengths agree: {_next(source)}"))
     return parts
+
+
+def _next(source: "EpisodeSource") -> str:
+    """The training that a user of such data may want first."""
+    if source.spec.action_dim == 0:
+        return f"worldjepa train seq_jepa {source.path} --model.source augmentations"
+    views = "classes" in source.spec.env or source.spec.obs.keys() >= VIEW_KEYS
+    return f"worldjepa train {'seq_jepa' if views else 'act_jepa'} {source.path}"
 
 
 def _facts(source: "EpisodeSource", found: "Summary") -> "Table":

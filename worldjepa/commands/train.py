@@ -24,6 +24,8 @@ RECIPES = {
     "view_pairs": "two views of an object made alike, or joined by the action (SimCLR, BYOL, VICReg, EquiMod, SIE)",
 }
 """What the command line offers; a test holds it equal to `worldjepa.recipes.RECIPES`."""
+OF_VIEWS = ("seq_jepa", "view_pairs")
+"""Recipes that learn features of views: nothing is played or imagined with them."""
 FLAGS = ("--debug", "--resume")
 DEBUG_STEPS = 20
 USAGE = "\n".join(
@@ -32,7 +34,7 @@ USAGE = "\n".join(
         "                       [--episodes.NAME VALUE] [--model.NAME VALUE] [--fit.NAME VALUE]",
         "",
         "recipes:",
-        *[f"  {name:<9} {what}" for name, what in RECIPES.items()],
+        *[f"  {name:<10} {what}" for name, what in RECIPES.items()],
         "",
         "worldjepa train RECIPE --help              every setting of a recipe and of the training",
         "worldjepa train --config RUN/config.json   the same run again; add --resume to continue it",
@@ -72,11 +74,13 @@ class Options(Generic[M, F]):
     recipe: Fixed[Suppress[str]]
     """What to train, a name in RECIPES."""
     data: Positional[Path]
-    """Recording (robomimic HDF5, Push-T zarr, Minari) or converted store."""
+    """Recording (robomimic HDF5, Push-T zarr, Minari), images (folder or zip of class folders, 3DIEBench folder) or
+    converted store."""
     out: Path | None = None
     """Run folder; by default runs/<name of the data>-<recipe>."""
     preset: str = "small"
-    """Where the defaults of --model come from: "small" (for a CPU), "paper" or another that the recipe has."""
+    """Where the defaults of --model come from: "small" (for a CPU) or another that the recipe has, such as
+    "paper"; a wrong name lists them."""
     config: Path | None = None
     """config.json of an earlier run, whose recipe, data and settings are taken as defaults."""
     resume: bool = False
@@ -117,7 +121,9 @@ def run(options: Options) -> int:
     if int(os.environ.get("RANK", "0")) == 0:
         name = shlex.quote(str(result.run))
         print(f"\n{options.recipe}: {result.fit.steps} steps in {result.fit.seconds:.0f} s, {result.run}")
-        print(f"worldjepa evaluate {name}; worldjepa imagine {name}; worldjepa report {name}")
+        views = options.recipe in OF_VIEWS
+        then = f"evaluate {name} --suite equivariance" if views else f"evaluate {name}; worldjepa imagine {name}"
+        print(f"worldjepa {then}; worldjepa report {name}")
     return 0
 
 

@@ -259,7 +259,7 @@ def _write(
                 write(rollout)
                 written += 1
                 steps += rollout.num_steps
-                bar.advance(solved)
+                bar.advance(None if rollout.solved is None else solved)
             if written == wanted:
                 break
             if tried >= limit:

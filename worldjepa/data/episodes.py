@@ -14,9 +14,11 @@ from numpy import ndarray
 
 from worldjepa.types import DataSpec, ObsSpec
 
-FORMATS = """robomimic HDF5 (a file with the group data/demo_0), Push-T style zarr (a folder or zip with data/* and
-meta/episode_ends), Minari (a folder with data/main_data.hdf5), images (a folder or zip of class folders), 3DIEBench (a
-folder with SYNSET/OBJECT/image_0.jpg and latent_0.npy)"""
+FORMATS = (
+    "robomimic HDF5 (a file with the group data/demo_0), Push-T style zarr (a folder or zip with data/* and "
+    "meta/episode_ends), Minari (a folder with data/main_data.hdf5), images (a folder or zip of class folders), "
+    "3DIEBench (a folder with SYNSET/OBJECT/image_0.jpg and latent_0.npy)"
+)
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,12 @@ def open_source(path: str | Path, *, filter: str | None = None, next_obs: str = 
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(b"PK\x03\x04"):
-        from worldjepa.data.images import ImageSource, holds_images
+        from worldjepa.data.images import ImageSource, check_no_loose, holds_images
         from worldjepa.data.zarr import ZarrSource
 
         if holds_images(path):
             return ImageSource(path, filter=filter)
+        check_no_loose(path)
         return ZarrSource(path, filter=filter)
     if head == b"\x89HDF\r\n\x1a\n":
         from worldjepa.data.robomimic import RobomimicSource
@@ -138,7 +141,7 @@ def _open_folder(path: Path, filter: str | None) -> EpisodeSource:
         from worldjepa.data.zarr import ZarrSource
 
         return ZarrSource(path, filter=filter)
-    from worldjepa.data.images import ImageSource, holds_images
+    from worldjepa.data.images import ImageSource, check_no_loose, holds_images
     from worldjepa.data.threedie import ThreeDIESource, holds_views
 
     if holds_views(path):
@@ -146,6 +149,7 @@ def _open_folder(path: Path, filter: str | None) -> EpisodeSource:
     if holds_images(path):
         return ImageSource(path, filter=filter)
     found = sorted(child.name for child in path.iterdir())[:8]
+    check_no_loose(path)
     raise ValueError(f"the folder {path} (holding {', '.join(found) or 'nothing'}) is none of these formats: {FORMATS}")
 
 

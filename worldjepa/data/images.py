@@ -129,6 +129,17 @@ def holds_images(path: Path) -> bool:
     return any(_is_image(name) and "/" in name for name in members.names)
 
 
+def check_no_loose(path: Path) -> None:
+    """Raise ValueError where images lie in a folder or zip itself, in no class folder."""
+    members = Members(path)
+    members.close()
+    if loose := [name for name in members.names if _is_image(name) and "/" not in name]:
+        raise ValueError(
+            f"the images of {path} ({', '.join(loose[:4])}, ...) lie in no class folder: move them into one, such as "
+            f"all/{loose[0]}; training reads no classes"
+        )
+
+
 @dataclass(frozen=True)
 class _Place:
     split: str | None

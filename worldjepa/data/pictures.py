@@ -30,7 +30,7 @@ def decode(
     Raises:
         ValueError: it does not decode, or its pixels have more than 8 bits.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content)) as file:
@@ -40,7 +40,8 @@ def decode(
             image = file.convert("RGBA") if "transparency" in file.info else file
             image = image.convert(mode)
     except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{where} is not an image that can be read ({error}); mend it or take it out") from error
+        why = "its content is of no known format" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{where} is not an image that can be read ({why}); mend it or take it out") from error
     if size is not None and image.size != (size, size):
         if fit == "crop":
             image = ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)

@@ -23,10 +23,10 @@ class Progress:
 
             columns = (
                 *("[progress.description]{task.description}", progress.BarColumn(), progress.MofNCompleteColumn()),
-                *("success {task.fields[rate]}", progress.TimeElapsedColumn(), "left", progress.TimeRemainingColumn()),
+                *("{task.fields[rate]}", progress.TimeElapsedColumn(), "left", progress.TimeRemainingColumn()),
             )
             self._bar = progress.Progress(*columns, console=Console(stderr=True))
-            self._row = self._bar.add_task(self._text, total=self._total, rate="-")
+            self._row = self._bar.add_task(self._text, total=self._total, rate="")
             self._bar.start()
         return self
 
@@ -34,10 +34,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self, num_successes: int) -> None:
-        """One more episode is done; ``num_successes`` of all so far were solved."""
+    def advance(self, num_successes: int | None) -> None:
+        """One more episode is done; ``num_successes`` of all so far were solved, None where nobody says."""
         self._done += 1
         if self._bar is not None:
-            self._bar.update(self._row, advance=1, rate=f"{num_successes / self._done:.0%}")
+            rate = "" if num_successes is None else f"success {num_successes / self._done:.0%}"
+            self._bar.update(self._row, advance=1, rate=rate)
         elif callable(self._option):
-            self._option(self._done, self._total, num_successes)
+            self._option(self._done, self._total, num_successes or 0)

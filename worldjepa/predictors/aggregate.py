@@ -65,6 +65,12 @@ class AggregatePredictor(nn.Module):
         self.unused_action, self.context_length = unused_action, context_length
         self.width = dim + (action_embed if condition_tokens else 0)
         """Width of the aggregate."""
+        if num_heads < 1 or self.width % num_heads:
+            raise ValueError(
+                f"{num_heads} heads do not divide the aggregate's width {self.width} (latents of {dim}"
+                f"{f' and embedded actions of {action_embed}' if condition_tokens else ''}): choose num_heads or "
+                "action_embed so that they do"
+            )
         self.action: nn.Module | None = None
         if conditioned:
             self.action = nn.Sequential(

@@ -45,7 +45,10 @@ def check_source(config: SourceConfig, spec: DataSpec) -> None:
     check_keys((config.image_key,), "image", spec)
     if config.source == "recorded":
         if spec.action_dim == 0:
-            raise ValueError('source="recorded" needs recorded actions, and the data have none: choose another source')
+            raise ValueError(
+                'source="recorded" needs recorded actions, and the data have none: take source="augmentations" or '
+                '"saccades" for single pictures'
+            )
         return
     if config.normalization != "identity":
         raise ValueError(
@@ -54,6 +57,12 @@ def check_source(config: SourceConfig, spec: DataSpec) -> None:
         )
     if config.source == "poses":
         keys = poses(config).keys
+        if missing := [key for key in keys if key not in spec.obs]:
+            raise ValueError(
+                f'source="poses" reads {list(keys)}, and the data have no {missing}, only {sorted(spec.obs)}: name '
+                'others (rotation_key, difference_keys), or take source="augmentations" or "saccades" for pictures, '
+                '"recorded" for a robot\'s frames'
+            )
         check_keys(keys, "state", spec)
         if config.rotation_key is not None and spec.obs[config.rotation_key].shape != (4,):
             raise ValueError(
@@ -69,8 +78,9 @@ def _check_saccades(config: SourceConfig, spec: DataSpec) -> None:
         raise ValueError('source="saccades" needs view_size, the side of a patch in pixels, such as 32')
     if config.saliency_key is not None and config.saliency_key not in spec.obs:
         raise ValueError(
-            f"the data have no saliency map {config.saliency_key!r}, they have {sorted(spec.obs)}: add one, or set "
-            "saliency_key=None to look everywhere alike"
+            f"the data have no saliency map {config.saliency_key!r}, they have {sorted(spec.obs)}: add one to images "
+            "with worldjepa convert IMAGES OUT --saliency spectral_residual, or set saliency_key=None to look "
+            "everywhere alike"
         )
 
 
