@@ -76,7 +76,7 @@ WORLDS = {
         6,
         ("pusher", "block"),
         6,
-        model={"temporal": 0.0, "inverse": 1.0, "trunk_width": 32},  # nothing stays the same within an episode only
+        model={"temporal": 0.0, "trunk_width": 32},  # nothing stays the same within an episode only
         unread=(4,),  # the cosine of an angle near zero
     ),
 }
