@@ -145,7 +145,7 @@ def accuracy_table(found: dict[str, Any]) -> "Table | None":
         return None
     objects = found["num_objects"]
     title = f"{found['run']}: top-1 %, {objects['test']} objects, views:"
-    table = plain_table(title, *map(str, found["lengths"]), "")
+    table = plain_table(title, *map(str, found["lengths"]), "", fold=True)
     for name, row in found["accuracy"].items():
         text = name if name == "aggregate" else f"{name}, mean of views"
         table.add_row(text, *(f"{100 * row[str(m)]['estimate']:.1f}" for m in found["lengths"]), "")
@@ -158,7 +158,7 @@ def transformation_table(found: dict[str, Any]) -> "Table":
     """R^2 with its interval of transformations from pairs of views, of poses from single ones, and collapse."""
     from worldjepa.commands.console import plain_table
 
-    table = plain_table("R^2", *found["groups"], "")
+    table = plain_table(f"{found['run']}: R^2", *found["groups"], "", fold=True)
     for kind, text in (("relative", "from two views"), ("individual", "from one view")):
         for name, row in (found[kind] or {}).items():
             table.add_row(f"{name}, {text}", *(_score(row.get(group)) for group in found["groups"]), "")
@@ -178,7 +178,7 @@ def path_tables(found: dict[str, Any]) -> "list[Table]":
 
     shown = []
     for group in found["groups"] if found["path_integration"] else ():
-        table = plain_table(f"path integration, R^2 of {group}, views:", *map(str, found["lengths"]), "")
+        table = plain_table(f"path integration, R^2 of {group}, views:", *map(str, found["lengths"]), "", fold=True)
         for name, row in found["path_integration"].items():
             cells = [row[str(m)].get(group) for m in found["lengths"]]
             table.add_row(name, *("-" if x is None else f"{x['estimate']:.2f}" for x in cells), "")
@@ -194,9 +194,9 @@ def retrieval_table(found: dict[str, Any]) -> "Table | None":
         return None
     rows = found["retrieval"]
     names = list(next(iter(rows.values()))["model"])
-    table = plain_table("retrieval", *names, "")
+    table = plain_table("retrieval", *names, "", fold=True)
     for length, row in rows.items():
-        table.add_row(f"from {length} views", *(_score(row["model"][name]) for name in names), "")
+        table.add_row(f"from {length} view{'s' * (length != '1')}", *(_score(row["model"][name]) for name in names), "")
     last = next(reversed(rows.values()))
     table.add_row("copy of the last view", *(_score(last["copy"][name]) for name in names), "")
     chance = [last["chance"].get(name) for name in names]

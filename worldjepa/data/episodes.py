@@ -132,7 +132,10 @@ def open_source(path: str | Path, *, filter: str | None = None, next_obs: str = 
 
 def _open_folder(path: Path, filter: str | None) -> EpisodeSource:
     if (path / "store.json").exists():
-        raise ValueError(f"{path} is a converted store: open it with worldjepa.data.open_store, not open_source")
+        raise ValueError(
+            f"{path} is a converted store: train on it, or open it with worldjepa.data.open_store; inspect and "
+            "convert read the recording it was made from"
+        )
     if (path / "data" / "main_data.hdf5").exists() or (path / "main_data.hdf5").exists():
         from worldjepa.data.minari import MinariSource
 
