@@ -12,6 +12,8 @@ from worldjepa_policies.mpc import MPCPolicy
 
 WORLD_MODELS = frozenset({"ac_jepa"})
 """Recipes that are planned with; the others have an action head."""
+OF_VIEWS = frozenset({"seq_jepa", "view_pairs"})
+"""Recipes that learn features of views, and have neither."""
 
 
 def load_policy(
@@ -33,9 +35,14 @@ def load_policy(
         planning: further options of `MPCPolicy`.
 
     Raises:
-        ValueError: no such checkpoint, or options of the other kind of policy.
+        ValueError: no such checkpoint, one of a recipe that acts on nothing, or options of the other kind of policy.
     """
     learner = from_pretrained(source)
+    if learner.origin.recipe in OF_VIEWS:
+        raise ValueError(
+            f"{source} is of recipe {learner.origin.recipe!r}, whose features of views neither act nor imagine: "
+            f"measure them with worldjepa evaluate {source} --suite equivariance"
+        )
     if learner.origin.recipe in WORLD_MODELS:
         chunk = {"n_action_steps": n_action_steps, "temporal_ensemble": temporal_ensemble}
         _refuse({k for k, v in chunk.items() if v is not None}, "world models are planned with")

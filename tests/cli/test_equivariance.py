@@ -9,6 +9,7 @@ from PIL import Image
 from view_world import write_views
 
 from worldjepa import cli
+from worldjepa_policies import load_policy
 
 MODEL = ["--model.trunk", "conv", "--model.trunk-width", 4, "--model.hidden", 16]
 SEQUENCE = [*MODEL, "--model.layers", 1, "--model.action-embed", 8, "--model.difference-keys", "floor_hue", "light_hue"]
@@ -54,6 +55,19 @@ def test_the_suite_writes_one_record_a_run(folder: Path) -> None:
         assert 1 <= found["collapse"]["rank"] <= found["collapse"]["dim"]
         assert found["num_views"] == 8
     assert (folder / "m2" / "equivariance.png").stat().st_size > 10_000
+
+
+def test_features_are_not_played(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    for words in (
+        ["evaluate", folder / "m2"],
+        ["evaluate", folder / "m2", "--suite", "world-model"],
+        ["imagine", folder / "m2"],
+    ):
+        assert run(*words) == 2
+        said = "".join(capsys.readouterr().err.split())
+        assert f"neitheractnorimagine:worldjepaevaluate{folder}/m2--suiteequivariance" in said
+    with pytest.raises(ValueError, match="'seq_jepa', whose features of views neither act nor imagine"):
+        load_policy(folder / "m2")
 
 
 def test_the_same_seed_gives_the_same_record(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from worldjepa.commands.evaluate import Options
 from worldjepa.commands.imagine import write_json
 from worldjepa.commands.run_data import RunData, fresh_learner, open_run_data
+from worldjepa.commands.train import OF_VIEWS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 FILE = "equivariance.json"
 FIGURE = "equivariance.png"
-RECIPES = ("seq_jepa", "view_pairs")
 
 
 def run_views(options: Options, console: "Console") -> int:
@@ -56,9 +56,9 @@ def measure_run(run: Path, options: Options, console: "Console") -> dict[str, An
 
     learner = from_pretrained(run).to(options.device).eval()
     origin = learner.origin
-    if origin.recipe not in RECIPES:
+    if origin.recipe not in OF_VIEWS:
         raise ValueError(
-            f"{run} is a run of recipe {origin.recipe!r}; the equivariance suite evaluates {' and '.join(RECIPES)}"
+            f"{run} is a run of recipe {origin.recipe!r}; the equivariance suite evaluates {' and '.join(OF_VIEWS)}"
         )
     data = open_run_data(run)
     data.need_held_out()

@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from worldjepa.commands import rendering, tasks
 from worldjepa.commands.planners import PlannerName, planning
+from worldjepa.commands.train import OF_VIEWS
 
 if TYPE_CHECKING:
     from worldjepa.data.task import Task
@@ -126,6 +127,8 @@ def run(options: Options) -> int:
         raise ValueError("name at least one policy: worldjepa evaluate RUN (or expert, random, noop)")
     torch.set_num_threads(options.threads)
     console = make_console()
+    if options.suite != "equivariance":
+        check_acts(options.policies)
     if options.suite == "world-model":
         from worldjepa.commands.world_model import run_suite
 
@@ -156,6 +159,17 @@ def run(options: Options) -> int:
     console.print(success_table(found, comparison))
     console.print(f"{out}/evaluations; worldjepa report {shlex.quote(str(out))}")
     return 0
+
+
+def check_acts(names: tuple[str, ...]) -> None:
+    """Raise ValueError where a run learned features of views, with which nothing is played or imagined."""
+    for name in names:
+        recipe = saved_config(name).get("recipe")
+        if recipe in OF_VIEWS:
+            raise ValueError(
+                f"{name} is a run of recipe {recipe!r}, whose features of views neither act nor imagine: "
+                f"worldjepa evaluate {name} --suite equivariance"
+            )
 
 
 def find_out(options: Options) -> Path:

@@ -55,12 +55,14 @@ class Options:
 def run(options: Options) -> int:
     """Probe and imagine; print the tables."""
     from worldjepa.commands.console import make_console
+    from worldjepa.commands.evaluate import check_acts
     from worldjepa.commands.imagine_actions import imagine_actions, imagine_policy
     from worldjepa.evaluate.imagine import imagination_report, imagine, state_names
     from worldjepa.evaluate.latents import check_rollout
     from worldjepa.recipes import from_pretrained
 
     console = make_console()
+    check_acts((str(options.run),))
     learner = from_pretrained(options.run)
     data = open_run_data(options.run, options.state_keys)
     data.need_held_out()
