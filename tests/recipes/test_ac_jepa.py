@@ -1,5 +1,6 @@
 """World models: what they may look at, what they learn from, their windows, units and files."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,9 @@ INPUTS: dict[str, dict[str, Any]] = {
     "class token": {"image_keys": ("image",), "trunk": "vit_cls", "norm": True},
     "recurrent": {"predictor": "recurrent"},
     "gru": {"predictor": "gru"},
+    "impala": {"image_keys": ("image",), "trunk": "impala", "predictor": "gru", "norm": True, "shared_norm": True},
 }
+PLDM = INPUTS["impala"]
 inputs = pytest.mark.parametrize("changes", INPUTS.values(), ids=INPUTS.keys())
 
 
@@ -135,6 +138,16 @@ def test_the_target_gets_the_gradient_that_it_should(target: str) -> None:
     own = learner.model.encode(batch["obs"])[:, 1:]
     assert torch.allclose(after, own, atol=1e-6) == (target != "ema")
     assert not torch.equal(after, before)
+
+
+def test_a_norm_that_is_shared_stays_so() -> None:
+    """One pair of weights in the model, in its copy and in a loaded one; further predictors have their own."""
+    learner = toy_world(**PLDM, ensemble=2)
+    for model in (learner.model, copy.deepcopy(learner).model):
+        assert model.predictor.norm is model.encoder.norm  # pyright: ignore
+    names = [name for name, _ in learner.named_parameters() if "norm" in name]
+    own = [f"objective.terms.1.predictors.{i}.norm.{x}" for i in range(2) for x in ("weight", "bias")]
+    assert names == ["model.encoder.norm.weight", "model.encoder.norm.bias", *own]
 
 
 @pytest.mark.parametrize("stride", [1, 3])
@@ -241,6 +254,9 @@ def test_without_a_regulariser_it_collapses() -> None:
         ({"predictor": "lstm"}, "predictor must be \"causal\".*got 'lstm'"),
         ({"conditioning": "film"}, "conditioning must be \"adaln\".*got 'film'"),
         ({"conditioning": "concat", "predictor_dim": 8}, "no projector: got predictor_dim 8"),
+        ({"predictor": "gru", "shared_norm": True}, 'norm=True and predictor="gru".*got norm=False'),
+        ({"norm": True, "shared_norm": True}, "got norm=True and predictor='causal'"),
+        ({**PLDM, "tokens": "map"}, "over 16 tokens of 16 needs a layer norm of 256 features"),
         ({"covariance": 1.0, "covariance_per": "row"}, "covariance_per must be"),
         ({"image_keys": ("image",), "trunk": "features"}, "needs the frozen encoder it stands for"),
         ({"image_keys": ("camera",)}, "no observation 'camera'"),

@@ -16,6 +16,7 @@ MODELS = {
     "concat": {"conditioning": "concat", "num_heads": 2, "head_dim": 8, "ffn_dim": 32, "predictor_layers": 1},
     "recurrent": {"predictor": "recurrent"},
     "gru": {"predictor": "gru"},
+    "shared_norm": {"predictor": "gru", "norm": True, "shared_norm": True},
 }
 
 

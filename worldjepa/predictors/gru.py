@@ -15,15 +15,24 @@ class LatentGRU(nn.Module):
 
     Args:
         dim: width D of the latents. action_dim: A. num_tokens: N.
+        norm: the layer norm, for one that is the encoder's too (EB-JEPA); None: its own.
+
+    Raises:
+        ValueError: ``norm`` is not of N * D features.
     """
 
     context_length = 1_000_000
 
-    def __init__(self, *, dim: int, action_dim: int, num_tokens: int = 1):
+    def __init__(self, *, dim: int, action_dim: int, num_tokens: int = 1, norm: nn.LayerNorm | None = None):
         super().__init__()
         self.dim, self.action_dim, self.num_tokens = dim, action_dim, num_tokens
         self.cell = nn.GRUCell(action_dim, num_tokens * dim)
-        self.norm = nn.LayerNorm(num_tokens * dim)
+        self.norm = nn.LayerNorm(num_tokens * dim) if norm is None else norm
+        if self.norm.normalized_shape != (num_tokens * dim,):
+            raise ValueError(
+                f"a GRU over {num_tokens} tokens of {dim} needs a layer norm of {num_tokens * dim} features, got "
+                f'{self.norm.normalized_shape}: share the encoder\'s norm only with tokens="one"'
+            )
 
     def forward(self, z: Float[Tensor, "b tc n d"], query: TensorDict) -> Float[Tensor, "b t n d"]:
         """Latents of frames 1..T, each from the frame before it; ``query["action"]`` [B, T, A]."""

@@ -2,8 +2,8 @@
 
 An encoder looks at each frame by itself; a causal predictor says the next frame's latents from those so far and the
 actions between them; a regulariser keeps the latents from collapsing. `lewm` is LeWorldModel (arXiv 2603.19312),
-`pldm` PLDM's objective as EB-JEPA has it (arXiv 2602.03604), `dino_wm` DINO-WM (arXiv 2411.04983), which learns the
-predictor alone.
+`pldm` PLDM as EB-JEPA has it (arXiv 2602.03604), `dino_wm` DINO-WM (arXiv 2411.04983), which learns the predictor
+alone.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from worldjepa.encoders import ConvTrunk, FrameEncoder, ResNet, StateEncoder, ViT
+from worldjepa.encoders import ConvTrunk, FrameEncoder, ImpalaTrunk, ResNet, StateEncoder, ViT
 from worldjepa.jepa import JEPA
 from worldjepa.objectives import (
     Ensemble,
@@ -52,9 +52,9 @@ def build(config: Config, spec: DataSpec, features: nn.Module | None = None) -> 
     """
     keys = resolve_keys(config, spec)
     encoder = _encoder(config, spec, features)
-    predictor = _predictor(config, int(encoder.num_tokens), encoder.dim, spec.action_dim * config.stride)
-    model = JEPA(TransitionViews(keys, config.history, config.horizon), encoder, _target(config, encoder), predictor)
     widths = (encoder.dim, int(encoder.num_tokens), spec.action_dim * config.stride)
+    predictor = _predictor(config, *widths, norm=_shared_norm(config, encoder))
+    model = JEPA(TransitionViews(keys, config.history, config.horizon), encoder, _target(config, encoder), predictor)
     return model, _objective(config, predictor, *widths)
 
 
@@ -108,6 +108,8 @@ def _trunk(config: Config, shape: tuple[int, ...], features: nn.Module | None) -
         return ConvTrunk(shape, width=config.trunk_width)
     if config.trunk == "resnet":
         return ResNet(width=config.trunk_width, in_channels=shape[2])
+    if config.trunk == "impala":
+        return ImpalaTrunk(shape[2], width=config.trunk_width, flat=config.tokens == "one")
     if config.trunk in ("vit", "vit_cls"):
         return ViT(
             shape,
@@ -118,13 +120,28 @@ def _trunk(config: Config, shape: tuple[int, ...], features: nn.Module | None) -
             readout="class" if config.trunk == "vit_cls" else "map",
             eps=1e-12 if config.trunk == "vit_cls" else 1e-5,
         )
-    raise ValueError(f'trunk must be "conv", "resnet", "vit", "vit_cls" or "features", got {config.trunk!r}')
+    choices = '"conv", "resnet", "impala", "vit", "vit_cls" or "features"'
+    raise ValueError(f"trunk must be {choices}, got {config.trunk!r}")
 
 
-def _predictor(config: Config, num_tokens: int, dim: int, action_dim: int) -> AnyPredictor:
+def _shared_norm(config: Config, encoder: FrameEncoder) -> nn.LayerNorm | None:
+    """The encoder's layer norm, where the predictor is to have the same."""
+    if not config.shared_norm:
+        return None
+    if config.predictor != "gru" or not isinstance(encoder.norm, nn.LayerNorm):
+        raise ValueError(
+            'shared_norm is for norm=True and predictor="gru", whose states are latents: got '
+            f"norm={config.norm} and predictor={config.predictor!r}"
+        )
+    return encoder.norm
+
+
+def _predictor(
+    config: Config, dim: int, num_tokens: int, action_dim: int, *, norm: nn.LayerNorm | None = None
+) -> AnyPredictor:
     shared: dict[str, Any] = {"dim": dim, "action_dim": action_dim, "num_tokens": num_tokens}
     if config.predictor == "gru":
-        return LatentGRU(**shared)
+        return LatentGRU(**shared, norm=norm)
     if config.predictor == "recurrent":
         return RecurrentPredictor(
             **shared,
@@ -204,4 +221,4 @@ def _variance_covariance(config: Config) -> VarianceCovariance:
 
 
 def _ensemble(config: Config, num_tokens: int, dim: int, action_dim: int) -> Ensemble:
-    return Ensemble([_predictor(config, num_tokens, dim, action_dim) for _ in range(config.ensemble)])
+    return Ensemble([_predictor(config, dim, num_tokens, action_dim) for _ in range(config.ensemble)])

@@ -18,10 +18,11 @@ class Config:
     """Transitions after the present in a training window, and the longest rollout."""
     stride: int = 1
     """Control steps of one transition: an action of the model is a block of so many actions."""
-    trunk: Literal["conv", "resnet", "vit", "vit_cls", "features"] = "conv"
-    """Image trunk: a small CNN, a ResNet-18, a ViT's patches or its class token, or the user's own frozen encoder."""
+    trunk: Literal["conv", "resnet", "impala", "vit", "vit_cls", "features"] = "conv"
+    """Image trunk: a small CNN, a ResNet-18, IMPALA's residual network as EB-JEPA has it, a ViT's patches or its class
+    token, or the user's own frozen encoder."""
     trunk_width: int = 32
-    """Channels of the CNN's first stage, or of the ViT."""
+    """Channels of the first stage of a convolutional trunk, or of the ViT."""
     vit_patch: int = 14
     """Side of a ViT patch in pixels."""
     vit_layers: int = 12
@@ -42,6 +43,8 @@ class Config:
     """Hidden width of a perceptron with batch norm behind the encoder; 0: a linear map; None: nothing."""
     norm: bool = False
     """Layer norm behind the encoder."""
+    shared_norm: bool = False
+    """That layer norm is the one behind the GRU whose state is the latent, too (EB-JEPA); it learns from both."""
     predictor: Literal["causal", "recurrent", "gru"] = "causal"
     """A transformer with a key-value cache; a GRU that reads latent and action and has a state of its own; or one whose
     state is the latent (EB-JEPA). A step of the last two takes constant time."""
@@ -141,19 +144,23 @@ def lewm() -> Config:
 
 
 def pldm() -> Config:
-    """PLDM's objective (arXiv 2502.14819) as EB-JEPA released it for two rooms (arXiv 2602.03604, ac_video_jepa): given
-    the same latents and weights of GRU and inverse model, the same loss (tests/reference/test_pldm.py).
+    """PLDM (arXiv 2502.14819) as EB-JEPA released it for two rooms (arXiv 2602.03604, ac_video_jepa): given the same
+    pixels, actions and weights, the same latents, loss and gradients (tests/reference/test_pldm.py).
 
     l2 of 8 imagined steps + 16 variance + 8 covariance + 12 time similarity + 1 inverse dynamics on clips of 17 frames,
-    gradient through the targets; a GRU whose state is the latent. Not as released: the image trunk is our small CNN
-    instead of IMPALA's, and the layer norms behind encoder and GRU are two, not one. Released training: AdamW, lr 1e-3,
-    batch 384, clipping at 2.
+    gradient through the targets; IMPALA's residual trunk; a GRU whose state is the latent, and one layer norm behind
+    both. What is fed is the data's: there two channels of 65 px (dot, walls), each standardised, and actions as they
+    are; here the cameras' channels in [0, 1] and actions as ``normalization`` says. Released training: AdamW, lr 1e-3,
+    batch 384, gradients of encoder and predictor clipped at 2 each.
     """
     return Config(
         image_keys=("image",),
         horizon=16,
+        trunk="impala",
+        trunk_width=16,
         dim=512,
         norm=True,
+        shared_norm=True,
         predictor="gru",
         prediction=0.0,
         open_loop=1.0,

@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+from collections import Counter
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -86,8 +87,10 @@ def distribute(learner: nn.Module, accelerator: Accelerator, config: FitConfig) 
 
 
 def _shard(learner: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """FSDP2: encoder and predictor are gathered one at a time, the rest (heads, queries) with the root."""
+    """FSDP2: encoder and predictor are gathered one at a time, what both hold by itself, the rest with the root."""
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    for part in _held_twice(compute_heavy(learner)):
+        fully_shard(part, mesh=mesh)
     for part in compute_heavy(learner):
         fully_shard(part, mesh=mesh)
         if hasattr(part, "rollout"):  # an open-loop loss calls it
@@ -102,6 +105,12 @@ def compute_heavy(learner: nn.Module) -> list[nn.Module]:
     model = getattr(learner, "model", None)
     parts = (getattr(model, name, None) for name in ("encoder", "predictor"))
     return [part for part in parts if isinstance(part, nn.Module)]
+
+
+def _held_twice(parts: list[nn.Module]) -> list[nn.Module]:
+    """Modules with weights that several of ``parts`` hold (a layer norm): no two groups of shards may own them."""
+    holders = Counter(module for part in parts for module in part.modules())
+    return [m for m, count in holders.items() if count > 1 and next(m.parameters(recurse=False), None) is not None]
 
 
 def _leave_group() -> None:
