@@ -114,7 +114,7 @@ def test_a_frozen_trunk_stays_as_it_is_while_the_rest_learns() -> None:
         (lambda: encoder(state=False), "encode at least one observation"),
         (lambda: encoder(tokens="map"), "cameras whose maps have equally many cells"),
         (lambda: encoder(Patches(), tokens="two"), "tokens must be"),
-        (lambda: encoder(Patches(), pixels="bytes"), r"pixels in \['imagenet', 'signed', 'unit'\].*'bytes'"),
+        (lambda: encoder(Patches(), pixels="bytes"), r"pixels in \[.*'imagenet'.*'unit'\].*'bytes'"),
         (lambda: encoder(Patches())(view().exclude(("front", "rgb"))), "'front/rgb' is missing; the view has"),
         (lambda: encoder(Patches())(view().exclude("arm")), "'arm' is missing"),
         (lambda: encoder(Patches())(view().apply(lambda x: x.float())), "expected uint8 images"),
