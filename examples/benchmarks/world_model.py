@@ -1,7 +1,7 @@
 """World models from pixels: collect, train, imagine, plan; beside random, copy-latent planning and goal-conditioned BC.
 
-    python examples/benchmarks/world_model.py --world two_rooms --cpu-minutes 6
-    python examples/benchmarks/world_model.py --world push_near --cpu-minutes 6
+    python examples/benchmarks/world_model.py --world two_rooms --cpu-minutes 10
+    python examples/benchmarks/world_model.py --world push_near --cpu-minutes 6 --precision bf16 --lr 1e-3
     python examples/benchmarks/world_model.py --models sigreg vicreg --variants examples/benchmarks/variants.json
 
 Every run is resumable: start the same command again and it goes on where it stopped. All methods learn from the same
