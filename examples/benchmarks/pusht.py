@@ -88,7 +88,7 @@ def main(args: Args) -> None:
                 outcome = run(args, store, method, seed, folder)
                 (folder / "outcome.json").write_text(json.dumps(outcome, indent=1) + "\n")
             outcomes.append(read_outcome(folder, method, seed))
-    print_table(outcomes, CONSOLE)
+    print_table(outcomes, CONSOLE, paired=args.num_demos is not None)
 
 
 def setting(args: Args) -> str:

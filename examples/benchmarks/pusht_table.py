@@ -9,7 +9,7 @@ from rich.table import Table
 from study import Outcome, by_method, probe_errors, probe_table, text
 
 from worldjepa.evaluate.rollout import Evaluation
-from worldjepa.evaluate.statistics import seeds_difference, seeds_mean
+from worldjepa.evaluate.statistics import Interval, seeds_difference, seeds_mean
 
 
 def coverage(evaluation: Evaluation) -> ndarray:
@@ -25,9 +25,13 @@ MEASURES: dict[str, Callable[[ndarray], ndarray]] = {
 }
 
 
-def print_table(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Success, coverage and probe errors a method, and the difference of ACT-JEPA to each other method."""
+def print_table(outcomes: Sequence[Outcome], console: Console, *, paired: bool = False) -> None:
+    """Success, coverage and probe errors a method, and the difference of ACT-JEPA to each other method.
+
+    ``paired``: a seed also chose the data that all methods learned from, so that differences are taken seed by seed.
+    """
     methods = by_method(outcomes)
+    difference = _same_data if paired else seeds_difference
     shared = min(len(found) for found in methods.values())
     if shared < 2:
         return _print_single(outcomes, console)
@@ -40,11 +44,16 @@ def print_table(outcomes: Sequence[Outcome], console: Console) -> None:
         table.add_row(method, f"{np.mean([o.steps for o in found]):.0f}", *cells)
     first = next(iter(methods))
     for other in list(methods)[1:]:
-        cells = [text(seeds_difference(m(scores[first]), m(scores[other])), sign=True) for m in MEASURES.values()]
+        cells = [text(difference(m(scores[first]), m(scores[other])), sign=True) for m in MEASURES.values()]
         table.add_row(f"{first} - {other}", "", *cells, style="bold")
     console.print(table)
     console.print(probe_table(outcomes, "state 16 steps ahead, linear probe, held-out demonstrations"))
     return None
+
+
+def _same_data(a: ndarray, b: ndarray) -> Interval:
+    """Difference of [S, E] and [S, E], row s of both from the same data and the same starts."""
+    return seeds_mean(a - b)
 
 
 def _print_single(outcomes: Sequence[Outcome], console: Console) -> None:
