@@ -76,6 +76,7 @@ _register("PushNear", "push:PushEnv", 60, **_NEAR, **_VIEW)
 _register("Reach", "reach:ReachEnv", 100)
 _register("TwoRooms", "two_rooms:TwoRoomsEnv", 100, vector="two_rooms_vector:TwoRoomsVectorEnv")
 _register("Turntable", "turntable:TurntableEnv", 49)  # 50 views
+_register("TurntableNear", "turntable:TurntableEnv", 49, rotations="near")
 _register("PushT", "pusht:PushTEnv", 300)
 for _task in METAWORLD_TASKS:
     _register(f"MetaWorld-{_task}", "metaworld:make_metaworld", 200, task=_task)

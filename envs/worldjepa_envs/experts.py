@@ -76,7 +76,8 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> "Expert | Rando
 
     Args:
         env_id: "worldjepa/Push-v0", "worldjepa/PushNear-v0", "worldjepa/Reach-v0", "worldjepa/TwoRooms-v0",
-            "worldjepa/Turntable-v0" (which shows random views) or "worldjepa/MetaWorld-<task>-v0".
+            "worldjepa/Turntable-v0" and "worldjepa/TurntableNear-v0" (which show random views) or
+            "worldjepa/MetaWorld-<task>-v0".
         noise: standard deviation of recorded action noise, as a part of half the action's range.
         seed: of the noise, and of the views.
 
@@ -98,12 +99,12 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> "Expert | Rando
         from worldjepa_envs.two_rooms_expert import rooms_action
 
         return Expert(rooms_action, noise=noise, seed=seed)
-    if env_id == "worldjepa/Turntable-v0":
+    if env_id in ("worldjepa/Turntable-v0", "worldjepa/TurntableNear-v0"):
         from worldjepa_envs.turntable_expert import RandomViews
 
         if noise:
             raise ValueError(f"the expert of Turntable draws its views at random and takes no noise, got {noise}")
-        return RandomViews(seed=seed)
+        return RandomViews(seed=seed, rotations="near" if "Near" in env_id else None)
     from worldjepa_envs.metaworld import metaworld_expert, task_of
 
     task = task_of(env_id)
@@ -111,5 +112,6 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> "Expert | Rando
         return metaworld_expert(task, noise=noise, seed=seed)
     raise ValueError(
         f"no scripted expert for {env_id!r}; there is one for worldjepa/Push-v0, worldjepa/PushNear-v0, "
-        "worldjepa/Reach-v0, worldjepa/TwoRooms-v0, worldjepa/Turntable-v0 and worldjepa/MetaWorld-<task>-v0"
+        "worldjepa/Reach-v0, worldjepa/TwoRooms-v0, worldjepa/Turntable-v0, worldjepa/TurntableNear-v0 and "
+        "worldjepa/MetaWorld-<task>-v0"
     )

@@ -48,7 +48,8 @@ class TurntableEnv(gym.Env[dict[str, ndarray], ndarray]):
         render_size: rows and columns of ``render()``.
         classes: names of the classes to show, in the order of their labels; None: all.
         objects: (low, high): numbers are drawn from low <= number < high, to hold objects out; None: all there are.
-        rotations: "inside": Euler angles about x, y, z uniform in [-pi/2, pi/2]; "outside": the other rotations.
+        rotations: "inside": Euler angles about x, y, z uniform in [-pi/2, pi/2]; "outside": the other rotations;
+            "near": the angles in [-pi/4, pi/4], as worldjepa/TurntableNear-v0 has it.
         meshes: folder of .obj and .stl files, one sub-folder a class, to show instead of the objects made of geoms.
         goal_obs: add "goal_rotation", "goal_image", ...: the observation of a view to be reached.
         terminate_on_success: end the episode when the goal is reached; else it runs to its time limit.

@@ -16,17 +16,19 @@ _NEEDED = ("rotation", "floor_hue", "light_hue")
 class RandomViews:
     """Draws the next rotation and hues uniformly and gives the action that leads there.
 
-    Rotations stay in the set that an episode's first one is of, "inside" or "outside" (see `turntable_rotation.draw`).
+    Rotations are drawn from ``rotations`` (see `turntable_rotation.draw`); None: from the set that an episode's first
+    one is of, "inside" or "outside".
     Where a goal is observed ("goal_rotation"), the action leads there instead. The numbers of an episode are drawn from
     a generator seeded by ``seed`` and the episode's first observation, so they do not depend on how many environments
     run side by side.
 
     Args:
         seed: of the draws.
+        rotations: "inside", "outside", "near" or None.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self._seed = seed
+    def __init__(self, *, seed: int = 0, rotations: str | None = None) -> None:
+        self._seed, self._rotations = seed, rotations
         self._draws: list[tuple[np.random.Generator, str] | None] = []
 
     def reset(self, done: Tensor) -> None:
@@ -62,7 +64,7 @@ class RandomViews:
         known = self._draws[row]
         if known is None:
             start = zlib.crc32(b"".join(arrays[key][row].tobytes() for key in sorted(arrays)))
-            rotations = "inside" if is_inside(arrays["rotation"][row]) else "outside"
+            rotations = self._rotations or ("inside" if is_inside(arrays["rotation"][row]) else "outside")
             known = self._draws[row] = np.random.default_rng([self._seed, start]), rotations
         generator, rotations = known
         return np.concatenate([draw(generator, rotations), generator.uniform(size=2)])

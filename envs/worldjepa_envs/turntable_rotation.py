@@ -1,4 +1,4 @@
-"""Rotations as unit quaternions (x, y, z, w) with w >= 0, and the two sets that Turntable draws them from.
+"""Rotations as unit quaternions (x, y, z, w) with w >= 0, and the sets that Turntable draws them from.
 
 Arrays [..., 4], float64. Angles are extrinsic about x, y, z in this order, scipy's "xyz", as in 3DIEBench (Garrido et
 al. 2023, arXiv 2302.10283).
@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy import ndarray
 
-RANGES = ("inside", "outside")
+RANGES = ("inside", "outside", "near")
 HALF = math.pi / 2
 _INVERSE = np.array([-1.0, -1.0, -1.0, 1.0])
 
@@ -81,7 +81,10 @@ def draw(random: np.random.Generator, rotations: str) -> ndarray:
     "inside": each angle uniform in [-pi/2, pi/2]. "outside": the rotations that "inside" never gives: the second angle
     as before, first and third uniform in [-pi, pi] but not both in [-pi/2, pi/2]. (Taking the complement of all three
     angles, as one might, gives the "inside" rotations again: turning by x, y, z is turning by x+pi, pi-y, z+pi.)
+    "near": each angle uniform in [-pi/4, pi/4], for small models and few views.
     """
+    if rotations == "near":
+        return from_euler(random.uniform(-1.0, 1.0, 3) * HALF / 2)
     while True:
         angles = random.uniform(-1.0, 1.0, 3) * (HALF if rotations == "inside" else 2 * HALF)
         angles[1] = angles[1] if rotations == "inside" else angles[1] / 2

@@ -151,7 +151,7 @@ def test_classes_and_objects_are_chosen():
         ({"obs_type": "depth"}, "obs_type"),
         ({"image_size": 0}, "image_size"),
         ({"render_mode": "ansi"}, "render_mode"),
-        ({"rotations": "all"}, "inside, outside"),
+        ({"rotations": "all"}, "inside, outside, near"),
         ({"classes": ["mug", "spoon"]}, "teapot"),
         ({"objects": (5, 5)}, "objects"),
         ({"meshes": "nowhere"}, "sub-folder"),
@@ -177,6 +177,19 @@ def test_starts_and_views_are_in_the_set_asked_for(rotations, inside):
     limit = np.pi / 2 if inside else np.pi
     assert np.abs(found[:, 0]).max() > 0.95 * limit
     assert np.abs(found.mean(0)).max() < 0.15 * limit
+
+
+def test_near_views_are_turned_by_at_most_45_degrees():
+    name = "worldjepa/TurntableNear-v0"
+    env = gym.make(name, obs_type="state")
+    policy, angles = worldjepa_envs.expert(name), []
+    for seed in range(5):
+        obs = env.reset(seed=seed)[0]
+        policy.reset(torch.ones(1, dtype=torch.bool))
+        for _ in range(40):
+            angles.append(turned(obs).as_euler("xyz"))
+            obs = env.step(policy.act(batch(obs))[0].numpy())[0]
+    assert 0.98 * np.pi / 4 < np.abs(angles).max() <= np.pi / 4 + 1e-4
 
 
 def batch(obs: dict[str, np.ndarray]) -> TensorDict:

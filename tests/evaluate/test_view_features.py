@@ -16,7 +16,7 @@ from worldjepa.evaluate.view_features import (
 )
 from worldjepa.evaluate.view_sets import ConsecutiveViews, MadeViews, RecordedViews, find_view_sets
 from worldjepa.types import nested
-from worldjepa.views import PairViews, SequenceViews, TransitionViews
+from worldjepa.views import PairViews, Poses, SequenceViews, TransitionViews
 from worldjepa.views.augment import AugmentedViews
 
 
@@ -117,6 +117,22 @@ def test_views_are_made_as_the_model_was_trained(store: Store) -> None:
     assert frames.at([0]).pose.shape == (1, 4, 6)
     with pytest.raises(ValueError, match="seq_jepa"):
         find_view_sets(TransitionViews(("image",)), store, range(6), **options)
+
+
+def test_what_the_model_is_not_told_can_be_read_all_the_same(store: Store) -> None:
+    told = Poses("rotation", ())
+    options = {"keys": ("image",), "longest": 3}
+    views = SequenceViews(("image",), 1, told)
+    sets = find_view_sets(views, store, range(6), also=("light_hue", "rotation"), **options)
+    found, pose = sets.transformations, sets.at([0, 1]).pose
+    assert [group.name for group in found.groups] == ["rotation", "light_hue"]
+    plain = find_view_sets(views, store, range(6), **options)
+    assert torch.equal(found.told(pose), plain.transformations.told(plain.at([0, 1]).pose))
+    torch.testing.assert_close(found.relative(pose)[..., 4], pose[:, 1:, 4] - pose[:, :-1, 4])
+    with pytest.raises(ValueError, match="no states"):
+        find_view_sets(views, store, range(6), also=("image",), **options)
+    with pytest.raises(ValueError, match="recorded views"):
+        find_view_sets(SequenceViews(("image",), 3), store, range(6), also=("light_hue",), **options)
 
 
 def test_views_are_made_of_each_picture_by_itself(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def encode_role(
         longest=max(options.lengths, default=1),
         most=options.max_objects,
         seed=options.seed,
+        also=options.state_keys,
     )
     check_lengths(options.lengths, sets.num_views)
     return encode_views(models, sets)

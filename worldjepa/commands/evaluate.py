@@ -97,7 +97,8 @@ class Options:
     max_windows: int | None = None
     """With --suite world-model: windows for open-loop errors and probes; by default those of 256 MB of images."""
     state_keys: tuple[str, ...] = ()
-    """With --suite world-model: states to probe; empty: all of the data's."""
+    """With --suite world-model: states to probe; empty: all of the data's. With --suite equivariance: states of
+    recorded views that are read from features though the model is not told them, such as hues."""
     lengths: tuple[int, ...] = tuple(range(1, 9))
     """With --suite equivariance: numbers of views to aggregate or average."""
     views: int | None = None

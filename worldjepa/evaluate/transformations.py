@@ -5,7 +5,7 @@ augmentation, the place of a fixation, or the sum of the recorded actions so far
 as a pose. Letters: n samples, k views, p numbers of a pose, f features.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,15 +52,17 @@ class Transformations:
     that ``poses`` chooses."""
     absolute: bool = True
     """Whether a pose by itself means anything: a sum of recorded actions does not."""
+    num_told: int | None = None
+    """Numbers of a transformation that the model is told, the first ones; None: all. The rest is only scored."""
 
     @property
     def has_rotation(self) -> bool:
         """Whether a pose begins with a quaternion."""
         return self.poses is not None and self.poses.rotation is not None
 
-    def told(self, pose: Float[Tensor, "n k p"]) -> Float[Tensor, "n k1 p"]:
+    def told(self, pose: Float[Tensor, "n k p"]) -> Float[Tensor, "n k1 a"]:
         """From each view to the next, as the model is told it."""
-        return self._relative(pose, self.poses) if self.tell is None else self.tell(pose)
+        return self._relative(pose, self.poses)[..., : self.num_told] if self.tell is None else self.tell(pose)
 
     def relative(self, pose: Float[Tensor, "n k p"]) -> Float[Tensor, "n k1 p"]:
         """From each view to the next, as it is scored: rotations with w >= 0."""
@@ -86,19 +88,23 @@ class Transformations:
         return poses.relative(TensorDict({nested(key): value for key, value in parts}, batch_size=pose.shape[:2]))
 
 
-def of_poses(poses: Poses, sizes: Mapping[str, int]) -> Transformations:
+def of_poses(poses: Poses, sizes: Mapping[str, int], also: Sequence[str] = ()) -> Transformations:
     """Transformations between recorded poses, each observation a group: rotations for a perceptron, the rest linear.
 
     Args:
-        poses: which observations.
-        sizes: numbers of each.
+        poses: which observations the model is told the transformation of.
+        sizes: numbers of each, and of each of ``also``.
+        also: observations whose values and differences are scored too; those that the model is told already, once.
     """
+    num_told = sum(sizes[key] for key in poses.keys)
+    more = tuple(key for key in dict.fromkeys(also) if key not in poses.keys)
+    poses = Poses(poses.rotation, (*poses.differences, *more), canonical=poses.canonical)
     groups, first = [], 0
     for key in poses.keys:
         kind: Any = "mlp" if key == poses.rotation else "linear"
         groups.append(Group(key, slice(first, first + sizes[key]), kind))
         first += sizes[key]
-    return Transformations(tuple(groups), poses, tuple(sizes[key] for key in poses.keys))
+    return Transformations(tuple(groups), poses, tuple(sizes[key] for key in poses.keys), num_told=num_told)
 
 
 def of_actions(size: int) -> Transformations:

@@ -61,7 +61,8 @@ class RecordedViews:
         store: the data.
         episodes: the objects.
         image_key: what encoders see.
-        poses: which observations say how a view was taken.
+        poses: which observations say how a view was taken, as the model is told it.
+        also: further ones, see `transformations.of_poses`.
         num_views: V; None: as many as the object with the fewest has, at most ``most``.
         most: see there.
         seed: of the draw.
@@ -79,15 +80,20 @@ class RecordedViews:
         *,
         image_key: str,
         poses: Poses,
+        also: Sequence[str] = (),
         num_views: int | None = None,
         most: int = 50,
         seed: int = 0,
     ):
         chosen = np.asarray(episodes, dtype=np.int64)
         fewest = int((store.ends - store.starts)[chosen].min())
-        sizes = {key: math.prod(store.spec.obs[key].shape) for key in poses.keys}
-        self._keys = (image_key, *poses.keys, *_label_keys(store))
-        self._poses, self.transformations = poses, of_poses(poses, sizes)
+        states = [key for key, leaf in store.spec.obs.items() if leaf.kind == "state"]
+        if unknown := [key for key in also if key not in states]:
+            raise ValueError(f"the data have no states {unknown} to read; they have {states}")
+        sizes = {key: math.prod(store.spec.obs[key].shape) for key in (*poses.keys, *also)}
+        self.transformations = of_poses(poses, sizes, also)
+        self._pose_keys = tuple(dict.fromkeys((*poses.keys, *also)))
+        self._keys = (image_key, *self._pose_keys, *_label_keys(store))
         self.num_views = min(most, fewest) if num_views is None else num_views
         self._sampler = ViewSampler(
             store, episodes=chosen, views=self.num_views, batch_size=1, keys=tuple(dict.fromkeys(self._keys)), seed=seed
@@ -100,7 +106,7 @@ class RecordedViews:
     def at(self, chosen: Sequence[int] | range) -> DrawnViews:
         """The sets of these numbers."""
         obs = self._sampler.at(np.asarray(chosen))["obs"]
-        pose = torch.cat([obs[nested(key)].flatten(2).float() for key in self._poses.keys], dim=-1)
+        pose = torch.cat([obs[nested(key)].flatten(2).float() for key in self._pose_keys], dim=-1)
         return DrawnViews(obs, pose, _labels(obs))
 
 
@@ -222,6 +228,7 @@ def find_view_sets(
     longest: int = 8,
     most: int = 500,
     seed: int = 0,
+    also: Sequence[str] = (),
 ) -> ViewSets:
     """Sets of views of the kind that a model was trained on.
 
@@ -235,19 +242,24 @@ def find_view_sets(
         longest: most views of a sequence, without the one that follows it.
         most: sets, of objects drawn at random.
         seed: of the draws.
+        also: recorded states that are scored though the model is not told them; of view sets alone.
 
     Raises:
-        ValueError: the view function is of another kind; as of the sets.
+        ValueError: the view function is of another kind; states asked for where views have none; as of the sets.
     """
     views = views.views if isinstance(views, PairViews) else views
     chosen = np.random.default_rng(seed).permutation(np.asarray(episodes, dtype=np.int64))
     counted = longest + 1 if num_views is None else num_views
+    if also and not (isinstance(views, SequenceViews) and views.poses is not None):
+        raise ValueError(f"{list(also)} can be read from sets of recorded views alone; these views are of another kind")
     if isinstance(views, SequenceViews) and views.poses is None:
         options = {"num_views": counted, "stride": stride, "most": most, "seed": seed}
         return ConsecutiveViews(store, np.sort(chosen), image_key=keys[0], **options)
     few = np.sort(chosen[:most])
     if isinstance(views, SequenceViews) and views.poses is not None:
-        return RecordedViews(store, few, image_key=keys[0], poses=views.poses, num_views=num_views, seed=seed)
+        return RecordedViews(
+            store, few, image_key=keys[0], poses=views.poses, also=also, num_views=num_views, seed=seed
+        )
     if hasattr(views, "views_of"):
         return MadeViews(store, few, views=views, keys=keys, num_views=counted, seed=seed)
     raise ValueError(

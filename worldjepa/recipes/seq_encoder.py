@@ -62,7 +62,7 @@ def view_shape(config: EncoderConfig, spec: DataSpec) -> tuple[int, int, int]:
 
 def _trunk(config: EncoderConfig, shape: tuple[int, ...]) -> nn.Module:
     if config.trunk == "conv":
-        return ConvTrunk(shape, width=config.trunk_width, pool=True)
+        return ConvTrunk(shape, width=config.trunk_width, pool=True, norm=True)
     if config.trunk == "resnet":
         return ResNet(
             depths=config.depths,
