@@ -1,6 +1,6 @@
 """seq-JEPA, its ablations and the baselines: one encoder, one data set, one budget, and the tables of the paper's kind.
 
-    python examples/benchmarks/seq_jepa.py                        # Turntable, everything, three seeds
+    python examples/benchmarks/seq_jepa.py                        # TurntableNear, everything, three seeds
     python examples/benchmarks/seq_jepa.py --quick                # one seed, a quarter of the views
     python examples/benchmarks/seq_jepa.py --data tiny_imagenet20.zip --source augmentations
     python examples/benchmarks/seq_jepa.py --data tiny_imagenet20.zip --source saccades
@@ -35,7 +35,9 @@ from worldjepa.recipes import seq_jepa, view_pairs
 from worldjepa.train import FitConfig
 from worldjepa_policies import ScriptedPolicy
 
-TURNTABLE = "worldjepa/Turntable-v0"
+TURNTABLE = "worldjepa/TurntableNear-v0"
+HUES = ("floor_hue", "light_hue")
+"""Observations of objects that no method is told, and that are read all the same."""
 COLLECTION_SEED = 7
 
 Views = seq_jepa.Config
@@ -45,8 +47,10 @@ VARIANTS: dict[str, Callable[[Views], Views]] = {
     "no action": lambda config: replace(config, condition_tokens=False, condition_predictor=False),
     "tokens only": lambda config: replace(config, condition_predictor=False),
     "predictor only": lambda config: replace(config, condition_tokens=False),
+    "averaged": lambda config: replace(config, target_statistics="averaged"),
 }
-"""seq-JEPA with one observed view and with three, without actions, and told them in one of two places."""
+"""seq-JEPA with one observed view and with three, without actions, and told them in one of two places; and, if asked
+for, with averaged statistics in the target's batch norm."""
 BASELINES = ("simclr", "byol", "vicreg", "equimod", "sie")
 
 
@@ -57,19 +61,19 @@ class Args:
     out: Path = Path("runs/seq_jepa")
     """Folder of recordings and runs."""
     data: Path | None = None
-    """A view set or images; None: Turntable, which is recorded first."""
+    """A view set or images; None: TurntableNear, which is recorded first."""
     source: Literal["poses", "augmentations", "saccades"] = "poses"
     """Where views and actions come from."""
-    methods: tuple[str, ...] = (*VARIANTS, *BASELINES)
-    """Which to run; the first is compared with the others."""
+    methods: tuple[str, ...] = ("seq-3", *(name for name in VARIANTS if name not in ("seq-3", "averaged")), *BASELINES)
+    """Which to run. The floors, random weights and pixels, are measured beside the first."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of weights, order and views."""
-    views: int = 400_000
+    views: int = 1_000_000
     """Views that a training encodes."""
     quick: bool = False
     """One seed and a quarter of the views."""
-    objects: int = 1200
-    """Recorded objects of Turntable, over all classes; a fifth is held out."""
+    objects: int = 5000
+    """Recorded objects of TurntableNear, over all classes; a fifth is held out."""
     recorded_views: int = 20
     """Of each."""
     batch_size: int = 64
@@ -78,7 +82,7 @@ class Args:
     """Of the forward pass, for all methods alike."""
     lengths: tuple[int, ...] = (1, 2, 3, 5, 8)
     """Numbers of views at inference."""
-    test_objects: int = 400
+    probe_objects: int = 1000
     """Objects that probes are fitted on, and that they are scored on, at most."""
     device: Literal["cpu", "auto"] = "cpu"
 
@@ -105,7 +109,7 @@ def main(args: Args) -> None:
 
 
 def recorded(args: Args) -> Path:
-    """Objects of Turntable, each from as many random sides, under random hues; recorded once."""
+    """Objects of TurntableNear, each from as many random sides, under random hues; recorded once."""
     path = args.out / f"turntable{args.objects}x{args.recorded_views}.hdf5"
     if not path.exists():
         part = path.with_suffix(".part")
@@ -159,7 +163,12 @@ def run(args: Args, data: Path, name: str, seed: int, folder: Path) -> dict[str,
     trained = train(options)
     seconds = time.process_time() - begun
     measured = Measured(
-        (str(folder),), lengths=args.lengths, max_objects=args.test_objects, device="cpu", probe_epochs=100
+        (str(folder),),
+        lengths=args.lengths,
+        max_objects=args.probe_objects,
+        state_keys=HUES if args.source == "poses" else (),
+        floors=name == args.methods[0],
+        probe_epochs=60,
     )
     found = equivariance.measure_run(folder, measured, CONSOLE)
     equivariance.write_json(folder / equivariance.FILE, found)

@@ -57,6 +57,17 @@ def test_the_suite_writes_one_record_a_run(folder: Path) -> None:
     assert (folder / "m2" / "equivariance.png").stat().st_size > 10_000
 
 
+def test_a_pose_that_is_not_told_is_read_and_floors_are_left_out(tmp_path: Path) -> None:
+    write_views(tmp_path / "objects.hdf5", objects=24, views=8, side=16)
+    words = ["--out", tmp_path / "run", *SMALL, *SEQUENCE[: SEQUENCE.index("--model.difference-keys")]]
+    assert run("train", "seq_jepa", tmp_path / "objects.hdf5", *words) == 0
+    assert run("evaluate", tmp_path / "run", *SUITE, "--state-keys", "light_hue", "--no-floors") == 0
+    found = read(tmp_path / "run" / "equivariance.json")
+    assert found["groups"] == ["rotation", "light_hue"]
+    assert set(found["accuracy"]) == {"aggregate", "encoder"}
+    assert set(found["relative"]["encoder"]) == set(found["path_integration"]["all"]["1"]) == set(found["groups"])
+
+
 def test_features_are_not_played(folder: Path, capsys: pytest.CaptureFixture) -> None:
     for words in (
         ["evaluate", folder / "m2"],

@@ -33,7 +33,7 @@ def test_views_of_objects(tmp_path: Path, capsys: pytest.CaptureFixture) -> None
     train(tmp_path / "views.hdf5", tmp_path / "run")
     assert f"worldjepa evaluate {tmp_path / 'run'} --suite equivariance; worldjepa report" in capsys.readouterr().out
     learner = from_pretrained(tmp_path / "run", recipe="seq_jepa")
-    assert learner.model.predictor.action_dim == 6
+    assert learner.model.predictor.action_dim == 4
     again = ["train", "--config", tmp_path / "run" / "config.json", "--resume"]
     assert cli.main([str(word) for word in again]) == 0
 

@@ -93,8 +93,10 @@ def encode_split(learner: "Learner", data: RunData, options: Options) -> "Split"
     from worldjepa.evaluate.view_retrieval import TARGET
 
     key = learner.origin.config.image_key
-    fresh = fresh_learner(learner, data, options.seed).to(options.device)
-    floors = {"random init": online_features(fresh, key), "pixels": pixel_features(key)}
+    floors: dict[str, Features] = {}
+    if options.floors:
+        fresh = fresh_learner(learner, data, options.seed).to(options.device)
+        floors = {"random init": online_features(fresh, key), "pixels": pixel_features(key)}
     models = {"encoder": online_features(learner, key), **floors}
     targets = {TARGET: target_features(learner, key)} if told_actions(learner) else {}
     train = encode_role(learner, data, "train", models, options)

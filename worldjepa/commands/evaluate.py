@@ -56,7 +56,7 @@ class Options:
     ensemble: float | None = None
     """ACT's temporal ensembling with this decay: the network is asked at every step."""
     floors: bool = True
-    """Run the random and the no-op policy as well."""
+    """Run the random and the no-op policy as well; with --suite equivariance, read random weights and pixels too."""
     videos: int = 4
     """First episodes of each learned policy to film."""
     num_envs: int = 1

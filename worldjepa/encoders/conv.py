@@ -14,7 +14,7 @@ class ConvTrunk(nn.Module):
         shape: (rows, columns, channels) of the images; sides must be multiples of 16.
         width: channels after the first layer.
         pool: return the mean of the map, a vector [B, channels], instead of the map.
-        norm: batch norm behind every convolution.
+        norm: batch norm behind every convolution, and one without weights behind the mean where it is returned.
 
     Raises:
         ValueError: sides that do not fit.
@@ -32,11 +32,12 @@ class ConvTrunk(nn.Module):
             width, side = 2 * width, side // 2
         self.layers = nn.Sequential(*layers)
         self.channels, self.pool = width, pool
+        self.norm = nn.BatchNorm1d(width, affine=False) if norm and pool else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Tensor:
         """Images in [0, 1] to a feature map [B, channels, h', w'], or its mean [B, channels]."""
         found = self.layers(x)
-        return found.mean((-2, -1)) if self.pool else found
+        return self.norm(found.mean((-2, -1))) if self.pool else found
 
 
 def _layer(channels_in: int, channels: int, kernel: int, stride: int, padding: int, norm: bool) -> list[nn.Module]:

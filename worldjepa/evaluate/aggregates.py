@@ -119,11 +119,12 @@ def _inputs(learner: Learner, sequences: Sequences, observed: int):
 def _told(learner: Learner, sequences: Sequences) -> Float[Tensor, "n m a"]:
     """Actions between the views in the model's units; after the last one zeros, which nothing may depend on."""
     pose = sequences.pose
-    told = sequences.table.transformations.told(pose) if pose.shape[1] > 1 else torch.zeros_like(pose[:, :0])
+    transformations = sequences.table.transformations
+    told = transformations.told(pose) if pose.shape[1] > 1 else pose[:, :0, : transformations.num_told]
     if sequences.table.consecutive:
         device = _device(learner)
         told = learner.normalizer.normalize("action", told.to(device)).cpu()
-    return torch.cat([told, torch.zeros_like(pose[:, :1])], dim=1)
+    return torch.cat([told, told.new_zeros(len(told), 1, told.shape[2])], dim=1)
 
 
 def _aggregator(learner: Learner) -> AggregatePredictor:

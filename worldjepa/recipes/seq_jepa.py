@@ -6,9 +6,8 @@ to hold what actions change, the aggregate what they do not. With ``source="reco
 and the actions its own.
 
 What differs from the released code unless `released` is applied: relative quaternions are canonical, the momentum
-follows the steps of the training and not its epochs, the target's batch norm uses averaged statistics, no statistic is
-taken of an action that the aggregate must not know, and parameters of augmentations are not divided by their norm over
-the views of a sample.
+follows the steps of the training and not its epochs, no statistic is taken of an action that the aggregate must not
+know, and parameters of augmentations are not divided by their norm over the views of a sample.
 """
 
 from collections.abc import Mapping

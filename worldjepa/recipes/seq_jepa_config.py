@@ -41,7 +41,7 @@ class Config:
     """With "saccades": where no later fixation may lie, half a patch around a fixation; None: anywhere. Released: a
     square."""
     trunk: Literal["conv", "resnet", "vit"] = "resnet"
-    """Image trunk, pooled to a vector: a small CNN, a ResNet-18, a ViT's class token."""
+    """Image trunk, pooled to a vector: a small CNN with batch norm, a ResNet-18, a ViT's class token."""
     trunk_width: int = 64
     """Channels of the first stage, or of the ViT."""
     depths: tuple[int, ...] = (2, 2, 2, 2)
@@ -82,9 +82,9 @@ class Config:
     """Momentum at the end, reached along a cosine."""
     momentum_steps: int | None = None
     """Optimiser steps over which the momentum rises; None: those of the training (`worldjepa train` fills them in)."""
-    target_statistics: Literal["averaged", "batch"] = "averaged"
-    """Batch norm of the target encoder: averaged running statistics (arXiv 2101.08482), or those of its own batch, as
-    released."""
+    target_statistics: Literal["averaged", "batch"] = "batch"
+    """Batch norm of the target encoder: statistics of its own batch, as released, or averaged running ones (arXiv
+    2101.08482), with which features collapse in short trainings (docs/benchmarks.md)."""
     normalization: Literal["zscore", "minmax", "identity"] = "identity"
     """How recorded actions are normalised; poses stay as they are."""
 
@@ -114,15 +114,8 @@ def saccades() -> Config:
 
 
 def small() -> Config:
-    """For a CPU and 64 px: the worldjepa/Turntable view sets, rotations and hues as actions."""
-    return Config(
-        difference_keys=("floor_hue", "light_hue"),
-        trunk_width=16,
-        action_embed=32,
-        layers=2,
-        hidden=256,
-        dropout=0.0,
-    )
+    """For a CPU and 64 px: a small CNN, rotations as actions, a target that follows fast."""
+    return Config(trunk="conv", trunk_width=32, action_embed=32, layers=2, dropout=0.0, momentum=0.97)
 
 
 def released(config: Config) -> Config:

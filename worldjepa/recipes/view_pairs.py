@@ -5,7 +5,7 @@ predictor says it from the first; the objective compares. What differs is writte
 latents `JEPA.encode` gives are those before the projector, for all of them.
 
 What differs from the code released with seq-JEPA: both views pass the encoder in one batch, whose batch norm sees them
-together, and BYOL's target uses averaged statistics unless ``target_statistics="batch"``.
+together.
 """
 
 from collections.abc import Callable

@@ -82,9 +82,9 @@ class Config:
     """Momentum at the end, reached along a cosine."""
     momentum_steps: int | None = None
     """Optimiser steps over which the momentum rises; None: those of the training (`worldjepa train` fills them in)."""
-    target_statistics: Literal["averaged", "batch"] = "averaged"
-    """Batch norm of BYOL's target: averaged running statistics (arXiv 2101.08482), or those of its own batch, as
-    published."""
+    target_statistics: Literal["averaged", "batch"] = "batch"
+    """Batch norm of BYOL's target: statistics of its own batch, as published, or averaged running ones (arXiv
+    2101.08482)."""
     normalization: Literal["zscore", "minmax", "identity"] = "identity"
     """How recorded actions are normalised; poses stay as they are."""
 
@@ -103,10 +103,11 @@ def same_views(config: Config, other: seq_jepa_config.Config) -> Config:
 
 
 def small(config: Config) -> Config:
-    """A method for a CPU and 64 px, beside `seq_jepa.small`: its views, its encoder, heads an eighth as wide."""
+    """A method for a CPU and 64 px: views, encoder and momentum of `seq_jepa.small`, heads an eighth as wide."""
     projector = tuple(width // 8 for width in config.projector)
+    beside = seq_jepa_config.small()
     narrow = replace(config, projector=projector, hidden=config.hidden // 4, action_embed=config.action_embed // 4)
-    return same_views(narrow, seq_jepa_config.small())
+    return same_views(replace(narrow, momentum=beside.momentum), beside)
 
 
 def simclr() -> Config:
@@ -115,8 +116,7 @@ def simclr() -> Config:
 
 
 def byol() -> Config:
-    """BYOL (arXiv 2006.07733) on 3DIEBench. Released code: projector 2048-128, hidden width 2048, and
-    ``target_statistics="batch"``."""
+    """BYOL (arXiv 2006.07733) on 3DIEBench. Released code: projector 2048-128, hidden width 2048."""
     return same_views(Config(method="byol", hidden=512), seq_jepa_config.threedie())
 
 
