@@ -93,8 +93,9 @@ def make(options: argparse.Namespace) -> tuple[JEPA, TensorDict]:
     px, rows, views = options.px, options.batch, options.observed + 1
     spec = DataSpec({"image": ObsSpec((px, px, 3), "uint8"), "rotation": ObsSpec((4,), "float32")}, 4)
     config = replace(
-        seq_jepa.threedie() if options.width == 64 else replace(seq_jepa.small(), difference_keys=()),
+        seq_jepa.threedie() if options.width == 64 else seq_jepa.small(),
         observed=options.observed,
+        trunk="resnet",
         trunk_width=options.width,
         pixels="unit",
         dropout=0.0,
