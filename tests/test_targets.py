@@ -254,14 +254,18 @@ def test_the_momentum_rises_linearly_and_stays() -> None:
     assert schedule(1000) == pytest.approx(0.997)
 
 
+@pytest.mark.parametrize("rise", [linear_momentum, cosine_momentum])
+def test_a_momentum_whose_steps_are_not_known_can_only_rest(rise) -> None:
+    with pytest.raises(ValueError, match="set momentum_steps"):
+        rise(0.9, 1.0, None)(0)
+    assert [rise(0.9, 0.9, None)(step) for step in (0, 7)] == [0.9, 0.9]
+
+
 def test_the_momentum_rises_along_a_cosine_and_stays() -> None:
     schedule = cosine_momentum(0.996, 1.0, 400)
     assert [schedule(s) for s in (0, 400, 999)] == [0.996, 1.0, 1.0]
     for step in (100, 200, 399):  # as released: 1 - (1 - base) (cos(pi step / steps) + 1) / 2
         assert schedule(step) == pytest.approx(1 - 0.004 * (math.cos(math.pi * step / 400) + 1) / 2, abs=1e-12)
-    unknown = cosine_momentum(0.9, 1.0, None)
-    with pytest.raises(ValueError, match="set momentum_steps"):
-        unknown(0)
 
 
 @pytest.mark.parametrize(

@@ -13,33 +13,38 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from worldjepa.types import Encoder
 
 
-def linear_momentum(start: float, end: float, num_steps: int) -> Callable[[int], float]:
-    """Momentum that rises linearly over training (ACT-JEPA: 0.996 to 1)."""
-    _check_rise(start, end, num_steps)
-    return lambda step: start + (end - start) * min(step / num_steps, 1.0)
+def linear_momentum(start: float, end: float, num_steps: int | None) -> Callable[[int], float]:
+    """Momentum that rises linearly over training (ACT-JEPA: 0.996 to 1); ``num_steps`` as in `cosine_momentum`."""
+    progress = _progress(start, end, num_steps)
+    return lambda step: start + (end - start) * progress(step)
 
 
 def cosine_momentum(start: float, end: float, num_steps: int | None) -> Callable[[int], float]:
     """Momentum that rises along half a cosine, slowly at both ends (BYOL, seq-JEPA: 0.996 to 1).
 
-    ``num_steps`` None: not known before a training is planned; asking for a momentum then raises ValueError.
+    ``num_steps`` None: not known before a training is planned; asking for a momentum that changes then raises
+    ValueError.
     """
-    _check_rise(start, end, 1 if num_steps is None else num_steps)
-
-    def momentum(step: int) -> float:
-        if num_steps is None:
-            raise ValueError("the target's momentum needs the number of optimiser steps: set momentum_steps")
-        return end - (end - start) * (math.cos(math.pi * min(step / num_steps, 1.0)) + 1) / 2
-
-    return momentum
+    progress = _progress(start, end, num_steps)
+    return lambda step: end - (end - start) * (math.cos(math.pi * progress(step)) + 1) / 2
 
 
-def _check_rise(start: float, end: float, num_steps: int) -> None:
+def _progress(start: float, end: float, num_steps: int | None) -> Callable[[int], float]:
+    """Step -> share of the rise that is behind, in [0, 1]."""
     for value in (start, end):
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"momentum must lie in [0, 1], got {value}")
-    if num_steps < 1:
+    if num_steps is not None and num_steps < 1:
         raise ValueError(f"the momentum needs at least 1 step to rise, got {num_steps}")
+
+    def progress(step: int) -> float:
+        if start == end:
+            return 1.0
+        if num_steps is None:
+            raise ValueError("the target's momentum needs the number of optimiser steps: set momentum_steps")
+        return min(step / num_steps, 1.0)
+
+    return progress
 
 
 class EMATarget(nn.Module):

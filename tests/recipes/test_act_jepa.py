@@ -7,6 +7,8 @@ import torch
 from tensordict import TensorDict
 from toys import IMAGES, SPEC, TINY, present, toy_batch, toy_learner, train
 
+from worldjepa.commands.train import parse
+from worldjepa.commands.training import with_momentum_steps
 from worldjepa.encoders import ViT
 from worldjepa.objectives import ActionChunk
 from worldjepa.recipes import act_jepa, make_learner, recipe
@@ -62,7 +64,7 @@ def test_the_published_model_has_the_published_size() -> None:
 
 
 def test_the_published_model_has_the_published_shape() -> None:
-    config = act_jepa.paper()
+    config = with_momentum_steps(act_jepa.paper(), 10_000)
     torch.set_default_device("meta")
     try:
         model, objective = act_jepa.build(config, PUSHT)
@@ -77,7 +79,8 @@ def test_the_published_model_has_the_published_shape() -> None:
     assert act_jepa.window(config, PUSHT) == Window(1, 30, 1, ("agent_pos", "image"))
     blocks = [*model.encoder.blocks, *model.predictor.blocks, *head.blocks]
     assert {(b.pre, b.attention.num_heads, b.drop.p) for b in blocks} == {(False, 8, 0.1)}
-    assert [model.target.momentum(step) for step in (0, 4000)] == [0.996, 1.0]
+    momentum = model.target.momentum
+    assert (momentum(0), momentum(5000), momentum(10_000)) == (0.996, pytest.approx(0.998), 1.0)
     assert objective.weights == [1.0, 1.0]
 
 
@@ -95,6 +98,25 @@ def test_act_is_act_jepa_whose_latent_loss_counts_nothing(config) -> None:
     trained = jepa.state_dict()
     for name, value in act.state_dict().items():
         assert torch.equal(value, trained[name]), name
+
+
+def test_the_steps_of_a_rising_momentum_are_those_of_the_training() -> None:
+    paper, small = act_jepa.paper(), act_jepa.small()
+    assert with_momentum_steps(paper, 700) == replace(paper, momentum_steps=700)
+    assert with_momentum_steps(replace(paper, momentum_steps=9), 700).momentum_steps == 9
+    assert with_momentum_steps(small, None) == small, "its momentum stays the same"
+    with pytest.raises(ValueError, match=r"give --model\.momentum-steps"):
+        with_momentum_steps(paper, None)
+
+
+def test_the_command_in_the_preset_is_the_published_training() -> None:
+    assert act_jepa.paper.__doc__
+    words = act_jepa.paper.__doc__.split("worldjepa train ")[1].split("worldjepa evaluate")[0].split()
+    options = parse(words)
+    assert options.model == act_jepa.paper()
+    fit = options.fit
+    assert (fit.steps, fit.batch_size, fit.warmup / fit.steps) == (4000, 128, 0.04)
+    assert (fit.lr, fit.lr_final, fit.weight_decay, fit.grad_clip, fit.average) == (6e-4, 0.0, 0.1, 1.0, 0.0)
 
 
 def test_the_baseline_refuses_a_latent_weight() -> None:

@@ -79,10 +79,12 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
 def with_momentum_steps(config: Any, steps: int | None) -> Any:
     """A recipe's configuration whose target momentum rises over the training's steps, where it left them open.
 
+    A momentum that stays the same needs no steps.
+
     Raises:
         ValueError: time alone ends the training, so that its steps are not known.
     """
-    if getattr(config, "momentum_steps", 0) is not None:
+    if getattr(config, "momentum_steps", 0) is not None or config.momentum == config.momentum_end:
         return config
     if steps is None:
         raise ValueError(

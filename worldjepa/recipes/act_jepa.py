@@ -51,8 +51,8 @@ class Config:
     """Momentum of the target encoder at the start."""
     momentum_end: float = 0.996
     """Momentum that it rises to, linearly; published: 1.0, at which the target stands still."""
-    momentum_steps: int = 4000
-    """Optimiser steps over which the momentum rises; as many as the training has, where it rises to 1."""
+    momentum_steps: int | None = None
+    """Optimiser steps over which the momentum rises; None: those of the training (`worldjepa train` fills them in)."""
     target_sees: Literal["window", "step"] = "window"
     """What a step's target latent depends on: the whole future window, as published, or that step alone. A predictor
     that is told the actions should be asked for "step": it cannot know what comes after the step."""
@@ -96,9 +96,14 @@ class Config:
 def paper() -> Config:
     """The published setting for Push-T: 96 px images and the agent's position, chunk and horizon 30, one frame.
 
-    Released hyper-parameters: AdamW, lr 6e-4, weight decay 0.1, batch 128, 4000 steps, cosine with 4 % warm-up, all
-    30 actions executed open loop; momentum 0.996 to 1 over training. The published target window of 30 states starts at
-    the present, so it reaches 29 steps ahead.
+    The published target window of 30 states starts at the present, so it reaches 29 steps ahead; the momentum rises
+    from 0.996 to 1 over the training. A preset holds no settings of the training; those released are AdamW with lr
+    6e-4 and weight decay 0.1, batch 128, gradients clipped at 1, 4000 steps, a cosine to 0 after 4 % of warm-up, no
+    average of the weights, and all 30 actions executed open loop. Where they are not the defaults:
+
+        worldjepa train act_jepa DATA --out RUN --preset paper --fit.steps 4000 --fit.warmup 160 --fit.lr 6e-4
+            --fit.weight-decay 0.1 --fit.average 0
+        worldjepa evaluate RUN --action-steps 30
     """
     return Config(
         state_keys=("agent_pos",), image_keys=("image",), target_keys=("agent_pos",), horizon=29, momentum_end=1.0
