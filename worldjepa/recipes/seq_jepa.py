@@ -95,6 +95,8 @@ def from_official(state: Mapping[str, Tensor], config: Config, spec: DataSpec) -
         raise ValueError(f'released models do not normalise: expected "identity", got {config.normalization!r}')
     model, objective = build(config, spec)
     found = official_state(state, module_name(config.image_key), config.depths)
+    if not (config.condition_tokens or config.condition_predictor):  # SeqJEPA_PLS then keeps an embedding it never uses
+        found = {name: value for name, value in found.items() if not name.startswith("predictor.action.")}
     wanted = model.state_dict()
     missing = sorted(set(wanted) - set(found))
     wrong = sorted(k for k in set(wanted) & set(found) if wanted[k].shape != found[k].shape)

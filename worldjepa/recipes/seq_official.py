@@ -28,8 +28,9 @@ def official_state(state: Mapping[str, Tensor], trunk: str, depths: Sequence[int
     """The state of a `JEPA` that `seq_jepa.build` made, from a released model's.
 
     Args:
-        state: of ``SeqJEPA_Transforms`` or ``SeqJEPA_PLS`` with a learned action embedding or none; names may begin
-            with "module.", as of several processes.
+        state: of ``SeqJEPA_Transforms`` or ``SeqJEPA_PLS`` that embeds its actions (``learn_act_emb=1``) or is told
+            none (``act_cond=0``); there is no model here that is told actions as they are (``learn_act_emb=0``). Names
+            may begin with "module.", as of several processes.
         trunk: name of the trunk in the encoder, that of the image key.
         depths: blocks of the ResNet's stages.
 
