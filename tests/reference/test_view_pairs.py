@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pair_methods import LATENT, NAMES, build_on_latents, latents, narrow
+from torch import nn
 
 from worldjepa.jepa import JEPA
 from worldjepa.recipes.view_pairs import Config
@@ -47,14 +48,14 @@ def vicreg(model, config: Config, x, y, a, averaged):
 
 
 def byol(model, config: Config, x, y, a, averaged):
-    online, average = model.predictor.projector.layers, model.target.encoder.projector.layers.eval()
+    online, average = model.predictor.projector.layers, model.target.encoder.projector.layers
     p, q = model.predictor.head.layers(online(torch.cat([x, y]))).chunk(2)
-    x_target, y_target = (average(z) for z in averaged)
+    x_target, y_target = average(torch.cat(averaged)).chunk(2)
     return cosine(p, y_target) + cosine(q, x_target)
 
 
 def cond_byol(model, config: Config, x, y, a, averaged):
-    online, average = model.predictor.projector.layers, model.target.encoder.projector.layers.eval()
+    online, average = model.predictor.projector.layers, model.target.encoder.projector.layers
     move = model.predictor.transform
     y_hat = move.head.layers(torch.cat([move.embed.layers(a), online(x)], dim=1))
     return cosine(y_hat, average(averaged[1]))
@@ -88,20 +89,31 @@ def sie(model, config: Config, x, y, a, averaged):
 FORMULAS = {f.__name__: f for f in (simclr, byol, cond_byol, vicreg, equimod, sie)}
 
 
+CASES = [(name, "batch") for name in NAMES] + [(name, "averaged") for name in NAMES if "byol" in name]
+
+
 def move_the_average(model: JEPA) -> None:
-    """As after some steps: the target is not the online branch."""
+    """As after some steps: the target is not the online branch, and its running statistics are of something."""
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.requires_grad:
                 parameter.add_(0.3 * torch.randn_like(parameter))
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_method_is_its_formula(name) -> None:
-    model, objective = build_on_latents(name)
+@pytest.mark.parametrize(("name", "statistics"), CASES)
+def test_a_method_is_its_formula(name, statistics) -> None:
+    torch.manual_seed(0)
+    model, objective = build_on_latents(name, target_statistics=statistics)
+    assert statistics == "averaged" or narrow(name).target_statistics == "batch"
     move_the_average(model)
-    theirs, batch, again = copy.deepcopy(model), latents(), latents()
-    losses = objective(model(batch), batch)
+    theirs, batch, again = copy.deepcopy(model).train(), latents(), latents()
+    if "byol" in name:  # batch norm of the averaged branch: statistics of its own batch as published, or running ones
+        theirs.target.encoder.projector.layers.train(statistics == "batch")
+    losses = objective(model.train()(batch), batch)
     x, y = (theirs.encoder.scale * again["z"]).unbind(1)
     averaged = (theirs.target.encoder.encoder.scale * again["z"]).unbind(1) if "byol" in name else None
     expected = FORMULAS[name](theirs, narrow(name), x, y, again["action"][:, 0], averaged)
@@ -112,6 +124,20 @@ def test_a_method_is_its_formula(name) -> None:
     for a, b in zip(ours, wanted, strict=True):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-3)
     assert ours[0].abs().min() > 1e-4  # of every feature of the encoder
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "byol" in name])
+def test_statistics_of_the_targets_batch_norm_are_told_apart(name) -> None:
+    """By default those of its own batch, in training; in eval mode both are running ones."""
+    found = {}
+    for statistics in ("batch", "averaged"):
+        torch.manual_seed(0)
+        model, _ = build_on_latents(name, target_statistics=statistics)
+        move_the_average(model)
+        with torch.no_grad():
+            found[statistics] = (model.train()(latents()).target, model.eval()(latents()).target)
+    assert not torch.allclose(found["batch"][0], found["averaged"][0], atol=0.1)
+    torch.testing.assert_close(found["averaged"][0], found["averaged"][1])
 
 
 def _learned(model: JEPA) -> list[torch.Tensor]:
