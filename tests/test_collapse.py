@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worldjepa.collapse import effective_rank, feature_std
+from worldjepa.collapse import effective_rank, feature_std, least_feature_std
 
 
 def test_equal_rows_have_no_spread_and_no_rank() -> None:
@@ -15,6 +15,15 @@ def test_equal_rows_have_no_spread_and_no_rank() -> None:
 def test_the_spread_is_the_mean_deviation() -> None:
     rows = torch.randn(200, 3) * torch.tensor([1.0, 2.0, 3.0])
     assert feature_std(rows) == pytest.approx(rows.numpy().std(0, ddof=1).mean(), rel=1e-5)
+
+
+def test_one_dead_feature_among_many_shows_in_the_least_spread() -> None:
+    rows = torch.randn(200, 64) * torch.linspace(1.0, 3.0, 64)
+    assert least_feature_std(rows) == pytest.approx(rows.numpy().std(0, ddof=1).min(), rel=1e-5)
+    dead = rows.clone()
+    dead[:, 40] = 5.0
+    assert least_feature_std(dead) == 0.0
+    assert feature_std(dead) > 0.95 * feature_std(rows)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 5])

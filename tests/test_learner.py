@@ -158,7 +158,7 @@ def test_the_monitor_measures_and_touches_nothing() -> None:
     learner.train()
     before, state = copy.deepcopy(learner.state_dict()), torch.get_rng_state()
     values = learner.diagnostics(batch)
-    names = {"std", "rank", "target_std", "target_rank", "copy_ratio"}
+    names = {"std", "std_min", "rank", "target_std", "target_std_min", "target_rank", "copy_ratio"}
     assert set(values) == {f"collapse/{name}" for name in names}
     assert all(np.isfinite(list(values.values())))
     assert learner.training
@@ -201,6 +201,18 @@ def test_the_monitor_sees_collapse() -> None:
     for name in ("std", "rank", "target_std", "target_rank"):
         assert collapsed[f"collapse/{name}"] == 0.0
         assert healthy[f"collapse/{name}"] > 0.1
+
+
+def test_the_monitor_sees_a_dead_dimension() -> None:
+    learner, batch = toy_learner(), toy_batch()
+    healthy = learner.diagnostics(batch)
+    for part, prefix in ((learner.model.encoder, ""), (learner.model.target.encoder, "target_")):
+        with torch.no_grad():
+            part.norm.weight[3] = 0.0
+        found = learner.diagnostics(batch)
+        assert found[f"collapse/{prefix}std_min"] == 0.0
+        assert 0.01 < healthy[f"collapse/{prefix}std_min"] <= healthy[f"collapse/{prefix}std"]
+        assert found[f"collapse/{prefix}std"] > 0.5 * healthy[f"collapse/{prefix}std"]
 
 
 def test_a_copy_trains_alone() -> None:

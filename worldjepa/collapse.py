@@ -1,7 +1,8 @@
 """Signs of representation collapse, cheap enough to log during training.
 
-A prediction loss can fall because the latents lost their content. These numbers tell: the spread of each feature and
-the number of directions that carry variance. Whether predicting beats copying tells `objectives.copy_ratio`.
+A prediction loss can fall because the latents lost their content. These numbers tell: the spread of the features, on
+average and of the one that varies least, and the number of directions that carry variance. Whether predicting beats
+copying tells `objectives.copy_ratio`.
 """
 
 import torch
@@ -12,6 +13,11 @@ from torch import Tensor
 def feature_std(rows: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Mean over features of the standard deviation over rows; 0 is complete collapse."""
     return rows.float().std(dim=0).mean()
+
+
+def least_feature_std(rows: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """Least standard deviation of a feature over rows; 0 where one is dead, which their mean hardly shows."""
+    return rows.float().std(dim=0).min()
 
 
 def effective_rank(rows: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

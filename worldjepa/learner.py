@@ -8,7 +8,7 @@ from jaxtyping import Float
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from worldjepa.collapse import effective_rank, feature_std
+from worldjepa.collapse import effective_rank, feature_std, least_feature_std
 from worldjepa.jepa import JEPA
 from worldjepa.normalize import Normalizer
 from worldjepa.objectives import ActionChunk, Sum, copy_ratio
@@ -76,20 +76,26 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def diagnostics(self, batch: TensorDict) -> dict[str, float]:
-        """Collapse monitor on one batch: spread and effective rank of the latents, error relative to copying.
+        """Collapse monitor on one batch: spread (mean and least of the features) and effective rank of the latents.
 
-        The last only where targets are time steps, of which the first can be copied (`ViewFunction`).
+        Also the error relative to copying, but only where targets are time steps, of which the first can be copied
+        (`ViewFunction`).
         """
         training = self.training
         self.eval()
         prediction = self.model(self.normalizer(batch))
         self.train(training)
         rows = prediction.context.mean(2).flatten(0, 1)
-        values = {"collapse/std": feature_std(rows), "collapse/rank": effective_rank(rows)}
+        values = _collapse(rows)
         if prediction.target is not None:
             rows = prediction.target.flatten(0, 2)[: 4 * prediction.target.shape[-1]]
-            values["collapse/target_std"] = feature_std(rows)
-            values["collapse/target_rank"] = effective_rank(rows)
+            values |= _collapse(rows, "target_")
             if prediction.target.shape[1] > 1 and getattr(self.model.views, "in_time", False):
                 values["collapse/copy_ratio"] = copy_ratio(prediction)
         return {name: float(value) for name, value in values.items()}
+
+
+def _collapse(rows: Float[Tensor, "n d"], prefix: str = "") -> dict[str, Tensor]:
+    """What the monitor logs of some latents."""
+    found = {"std": feature_std(rows), "std_min": least_feature_std(rows), "rank": effective_rank(rows)}
+    return {f"collapse/{prefix}{name}": value for name, value in found.items()}

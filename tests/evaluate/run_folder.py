@@ -60,6 +60,7 @@ def metrics(rng: np.random.Generator) -> list[dict]:
         if step % 500 == 0:
             row |= {
                 "collapse/std": 0.9 - 0.3 * np.exp(-step / 800),
+                "collapse/std_min": 0.4 - 0.1 * np.exp(-step / 800),
                 "collapse/rank": 4 + 8 * (1 - np.exp(-step / 1500)),
             }
             row |= {"collapse/target_std": 0.85, "collapse/target_rank": 3 + 8 * (1 - np.exp(-step / 1500))}

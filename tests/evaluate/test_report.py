@@ -239,13 +239,17 @@ def test_doubts_are_said(tmp_path):
     lucky["manifest"] = {"sha256": "other"}
     dump(path, lucky)
     steps = range(100, 2100, 100)
-    rows = [{"step": s, "collapse/std": 0.9 * 0.5 ** (s / 200), "collapse/copy_ratio": 1.2} for s in steps]
+    rows = [
+        {"step": s, "collapse/std": 0.9 * 0.5 ** (s / 200), "collapse/std_min": 0.1, "collapse/copy_ratio": 1.2}
+        for s in steps
+    ]
+    rows[-1]["collapse/std_min"] = 0.0
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = text_of(write_report(run).read_text(encoding="utf-8"))
     assert "The success of ACT-JEPA does not stand clear of the floors." in text
     assert "Random already succeeds in 80 %: an easy task." in text
     assert "did not all meet the same starts" in text
-    assert text.count("! look here") == 2
+    assert text.count("! look here") == 3
     assert "healthy " not in text.replace("Healthy", "")
 
 

@@ -14,7 +14,7 @@ def world_model_record() -> dict:
         "recipe": "ac_jepa",
         "open_loop": {"stride": 5, "latent": {"imagined": curve, "copy": [2 * x for x in curve], "linear": curve}},
         "probe": {"linear": probe, "mlp": probe},
-        "collapse": {"rank": 24.7, "std": 0.906, "dim": 64},
+        "collapse": {"rank": 24.7, "std": 0.906, "std_min": 0.0417, "dim": 64},
         "planning": {"dropped_already_solved": 3, "ms_per_plan": {"median": 18.04, "n": 15}},
         "factors": {"agent_color": {"policies": {"ac_jepa": success}, "num_episodes": 10}},
     }
@@ -35,7 +35,8 @@ def test_pictures_and_the_suite_of_a_world_model_are_shown(tmp_path):
     assert page.count("data:image/png;base64,YSBncmlk") == 1
     assert page.count("data:video/mp4;base64,YSBmaWxt") == 1
     assert "c2VjcmV0" not in page
-    for text in ("Under the recorded actions, start 0", "24.7 of 64", "0.0712", "agent color", "5/10", "Linear model"):
+    numbers = ("24.7 of 64", "0.0417", "0.0712", "5/10")
+    for text in ("Under the recorded actions, start 0", *numbers, "agent color", "Linear model"):
         assert text in page
     (run / "world_model.json").write_text(json.dumps(world_model_record() | {"probe": {}}))
     page = write_report(run).read_text()

@@ -83,8 +83,9 @@ def test_a_collapsed_encoder_has_no_rank(store: Store) -> None:
     with torch.no_grad():
         for parameter in learner.model.encoder.parameters():  # pyright: ignore[reportAttributeAccessIssue]
             parameter.zero_()
+    assert 0 < healthy["std_min"] < healthy["std"]
     collapsed = collapse_report(learner, some)
-    assert (collapsed["rank"], collapsed["std"]) == (0, 0)
+    assert (collapsed["rank"], collapsed["std"], collapsed["std_min"]) == (0, 0, 0)
 
 
 def test_plans_are_as_long_as_the_model_can_imagine(store: Store) -> None:

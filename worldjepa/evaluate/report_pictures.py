@@ -65,6 +65,7 @@ def suite_section(run: RunFolder) -> dict[str, Any] | None:
         "rank": significant(found["collapse"]["rank"]),
         "dim": found["collapse"]["dim"],
         "std": significant(found["collapse"]["std"]),
+        "std_min": significant(least) if (least := found["collapse"].get("std_min")) is not None else None,
         "dropped": planning.get("dropped_already_solved"),
         "ms": significant(ms.get("median"), 2) if ms else None,
         "num_plans": ms.get("n"),

@@ -188,7 +188,7 @@ def _check_imagination(value: dict) -> None:
 
 
 def _check_world_model(value: dict) -> None:
-    _numbers([value["collapse"]["rank"], value["collapse"]["std"]])
+    _numbers([value["collapse"]["rank"], value["collapse"]["std"], value["collapse"].get("std_min", 0.0)])
     for kind in ("linear", "mlp"):
         _numbers(row["rmse"] for row in value["probe"][kind].values())
     for errors in value["open_loop"]["latent"].values():

@@ -40,6 +40,14 @@ SPREAD = Monitor(
     lambda start: (0.0, 0.1 * start),
     "below a tenth of the start",
 )
+LEAST = Monitor(
+    {"collapse/std_min": "context", "collapse/target_std_min": "target"},
+    "Least spread of a dimension",
+    "Standard deviation over a batch of the dimension that varies least. Healthy: stays above zero. One dead dimension "
+    "sends it to zero, and hardly moves the mean.",
+    lambda start: (0.0, 0.01 * start),
+    "below a hundredth of the start",
+)
 RANK = Monitor(
     {"collapse/rank": "context", "collapse/target_rank": "target"},
     "Effective rank",
@@ -56,6 +64,7 @@ COPY = Monitor(
     lambda start: (1.0, np.inf),
     "no better than copying",
 )
+MONITORS = (SPREAD, LEAST, RANK, COPY)
 
 
 def training_section(run: RunFolder) -> dict[str, Any] | None:
@@ -94,7 +103,7 @@ def _end(values: np.ndarray) -> float:
 
 def _monitors(found: Series) -> list[dict[str, Any]]:
     shown = []
-    for i, monitor in enumerate((SPREAD, RANK, COPY)):
+    for i, monitor in enumerate(MONITORS):
         series = {text: found[key] for key, text in monitor.keys.items() if key in found}
         if not series:
             continue
@@ -108,7 +117,7 @@ def _monitors(found: Series) -> list[dict[str, Any]]:
         shown.append(
             {"title": monitor.title, "text": monitor.healthy, "healthy": healthy, "last": last, "svg": svg}
         )  # fmt: skip
-    known = {key for monitor in (SPREAD, RANK, COPY) for key in monitor.keys}
+    known = {key for monitor in MONITORS for key in monitor.keys}
     for i, (name, series) in enumerate((k, v) for k, v in found.items() if k not in known):
         svg = to_svg(plot_monitor({name: series}, bad=None), f"monitor-more-{i}")
         shown.append(

@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict
 from torch import Generator, Tensor
 
-from worldjepa.collapse import effective_rank, feature_std
+from worldjepa.collapse import effective_rank, feature_std, least_feature_std
 from worldjepa.data.task import Task
 from worldjepa.evaluate.imagine import Imagination
 from worldjepa.evaluate.latents import longest_rollout, rolls_out_frames
@@ -133,7 +133,7 @@ def probes_report(
 
 @torch.no_grad()
 def collapse_report(learner: Learner, windows: ProbeWindows, most: int = 2048) -> dict[str, Any]:
-    """Effective rank and spread of the latents of held-out frames, tokens averaged."""
+    """Effective rank and spread (mean and least of the features) of the latents of held-out frames, tokens averaged."""
     parts = [
         learner.encode(windows.obs[i : min(i + 256, most), -1:]) for i in range(0, min(most, len(windows.obs)), 256)
     ]
@@ -141,6 +141,7 @@ def collapse_report(learner: Learner, windows: ProbeWindows, most: int = 2048) -
     return {
         "rank": float(effective_rank(rows)),
         "std": float(feature_std(rows)),
+        "std_min": float(least_feature_std(rows)),
         "dim": rows.shape[1],
         "num_frames": len(rows),
     }
