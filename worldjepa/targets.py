@@ -50,8 +50,9 @@ def _progress(start: float, end: float, num_steps: int | None) -> Callable[[int]
 class EMATarget(nn.Module):
     """A slowly moving average of the online encoder: ``m * target + (1 - m) * online`` after each optimiser step.
 
-    Always in eval mode and without gradients. Floating-point buffers (batch-norm statistics) are averaged too, as in
-    EMAN (arXiv 2101.08482); integer buffers are copied.
+    Without gradients, and in eval mode but for the batch norms that have ``own_statistics``. Without these,
+    floating-point buffers (batch-norm statistics) are averaged too, as in EMAN (arXiv 2101.08482), and integer buffers
+    are copied.
 
     Args:
         online: the encoder to follow; kept by reference, not as a submodule.
