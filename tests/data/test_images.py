@@ -3,6 +3,7 @@
 import io
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,23 @@ def test_what_does_not_decode_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"cat/b\.png is not an image"):
         open_store(source.path)
     assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_a_member_that_cannot_be_unpacked_is_named(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("cat/a.png", png(pixels(0)))
+        file.writestr("cat/b.png", png(pixels(1, 60, 60)))
+        place = file.getinfo("cat/b.png").header_offset + 30 + len("cat/b.png")
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = bytes([255]) * 40
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as file, pytest.raises(zlib.error):
+        file.read("cat/b.png")
+    source = open_source(path)
+    with pytest.raises(ValueError, match=r"data\.zip: cat/b\.png cannot be unpacked \(.*make the zip anew"):
+        source[1]
+    source.close()
 
 
 def test_sixteen_bits_are_not_cut_to_eight():

@@ -1,6 +1,7 @@
 """The files of a folder or of a zip, by their paths inside: read in the same way wherever they lie."""
 
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 
@@ -35,7 +36,7 @@ class Members:
             return (self.path / name).read_bytes()
         try:
             return self._zip.read(name)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
             raise ValueError(f"{self.path}: {name} cannot be unpacked ({error}); make the zip anew") from error
 
     def close(self) -> None:
