@@ -20,14 +20,26 @@ import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
-from study import Budget, Outcome, by_method, probe, probe_errors, probe_table, read_outcome, text, train
+from study import (
+    Budget,
+    Outcome,
+    by_method,
+    changed,
+    frozen_starts,
+    probe,
+    probe_errors,
+    probe_table,
+    read_outcome,
+    references,
+    text,
+    train,
+)
 
 from worldjepa.data import Store, open_store
 from worldjepa.data.collect import collect
 from worldjepa.data.task import Task
 from worldjepa.evaluate.compare import compare_seeds
-from worldjepa.evaluate.floors import evaluate_floors
-from worldjepa.evaluate.manifest import Manifest, make_manifest
+from worldjepa.evaluate.manifest import Manifest
 from worldjepa.evaluate.rollout import Evaluation, evaluate, task
 from worldjepa.evaluate.statistics import Interval
 from worldjepa.recipes import act_jepa, bc
@@ -75,8 +87,12 @@ def main(args: Args) -> None:
     """Collect, train and evaluate what is missing, then print the tables."""
     torch.set_num_threads(1)
     stores = {name: demonstrations(name, args) for name in args.tasks}
-    starts = {name: make_manifest(environment(name), args.episodes, starts_seed(args)) for name in args.tasks}
-    floors = {name: references(name, starts[name], args) for name in args.tasks}
+    starts, floors = {}, {}
+    for name in args.tasks:
+        env, seed = environment(name), TUNING_SEED if args.tune else EVALUATION_SEED
+        starts[name] = frozen_starts(env, args.episodes, seed, args.out / name)
+        folder = args.out / name / f"references-{args.episodes}-seed{seed}"
+        floors[name] = references(env, starts[name], folder, {"expert": expert(name)})
     outcomes: dict[str, list[Outcome]] = {name: [] for name in args.tasks}
     for seed, name, method in product(args.seeds, args.tasks, args.methods):  # seeds outermost: early tables are whole
         folder = args.out / name / setting(args) / f"{method}-seed{seed}"
@@ -95,12 +111,8 @@ def main(args: Args) -> None:
 def setting(args: Args) -> str:
     """Folder name of everything but task, method and seed."""
     budget = f"{args.steps}steps" if args.steps else f"{args.cpu_minutes:g}min"
-    return f"{budget}-{args.demos}demos-{args.episodes}episodes" + "-tune" * args.tune
-
-
-def starts_seed(args: Args) -> int:
-    """The evaluation starts are drawn from it."""
-    return TUNING_SEED if args.tune else EVALUATION_SEED
+    others = changed(args, n_action_steps="{}executed", lr="lr{:g}", batch_size="batch{}")
+    return f"{budget}-{args.demos}demos-{args.episodes}episodes" + "-tune" * args.tune + others
 
 
 def environment(name: str) -> Task:
@@ -124,17 +136,6 @@ def demonstrations(name: str, args: Args) -> Store:
         CONSOLE.print(f"{name}: {count} demonstrations, {found.num_steps} steps, of {found.num_tried} tried")
         part.rename(path)
     return open_store(path)
-
-
-def references(name: str, starts: Manifest, args: Args) -> dict[str, Evaluation]:
-    """The expert and the floors on the policies' starts; run once."""
-    folder = args.out / name / f"references-{args.episodes}-seed{starts_seed(args)}"
-    paths = {policy: folder / "evaluations" / f"{policy}.json" for policy in ("expert", "random", "noop")}
-    if not all(path.exists() for path in paths.values()):
-        evaluate(expert(name), environment(name), starts, name="expert").save(folder)
-        for found in evaluate_floors(environment(name), starts).values():
-            found.save(folder)
-    return {policy: Evaluation.load(path) for policy, path in paths.items()}
 
 
 def configuration(method: str) -> Any:

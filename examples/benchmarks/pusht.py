@@ -21,10 +21,10 @@ import tyro
 from numpy import ndarray
 from pusht_table import print_table
 from rich.console import Console
-from study import Budget, probe, read_outcome, train
+from study import Budget, changed, frozen_starts, probe, read_outcome, references, train
 
 from worldjepa.data import Episode, EpisodeSource, RobomimicWriter, Store, open_source, open_store
-from worldjepa.evaluate.manifest import make_manifest
+from worldjepa.evaluate.manifest import Manifest
 from worldjepa.evaluate.rollout import evaluate, task
 from worldjepa.recipes import act_jepa, bc
 from worldjepa.types import DataSpec
@@ -78,17 +78,22 @@ class Args:
 
 def main(args: Args) -> None:
     """Train and evaluate what is missing, then print the table."""
+    torch.set_num_threads(1)
     store = open_store(mirrored(args.data, args.out, images=args.images))
+    # what is seen does not change where it starts: images and states have the same starts and floors
+    pusht, drawn_from = task(TASK, obs_type="state"), TUNING_SEED if args.tune else EVALUATION_SEED
+    starts = frozen_starts(pusht, args.episodes, drawn_from, args.out)
+    floors = references(pusht, starts, args.out / f"references-{args.episodes}-seed{drawn_from}")
     outcomes = []
     for seed in args.seeds:
         for method in args.methods:
             folder = args.out / setting(args) / f"{method.replace(':', '-')}-seed{seed}"
             if not (folder / "outcome.json").exists():
                 CONSOLE.rule(f"{method}, seed {seed}")
-                outcome = run(args, store, method, seed, folder)
+                outcome = run(args, store, starts, method, seed, folder)
                 (folder / "outcome.json").write_text(json.dumps(outcome, indent=1) + "\n")
             outcomes.append(read_outcome(folder, method, seed))
-    print_table(outcomes, CONSOLE, paired=args.num_demos is not None)
+    print_table(outcomes, floors, CONSOLE, paired=args.num_demos is not None)
 
 
 def setting(args: Args) -> str:
@@ -97,7 +102,8 @@ def setting(args: Args) -> str:
     demos = f"-{args.num_demos}demos" if args.num_demos else ""
     change = "".join(f"-{k}{v}" for k, v in sorted(args.model.items())).replace("/", "_")
     parts = [budget, demos, "-unlabelled" * args.unlabelled, "-images" * args.images, change, "-tune" * args.tune]
-    return "".join(parts)
+    others = changed(args, episodes="{}episodes", n_action_steps="{}executed", lr="lr{:g}", batch_size="batch{}")
+    return "".join(parts) + others
 
 
 def mirrored(data: Path, out: Path, *, images: bool) -> Path:
@@ -167,7 +173,7 @@ def configuration(args: Args, method: str) -> tuple[str, Any]:
     return name, (act_jepa.act(config) if name == "act" else config)
 
 
-def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[str, Any]:
+def run(args: Args, store: Store, starts: Manifest, method: str, seed: int, folder: Path) -> dict[str, Any]:
     """Train (or go on), evaluate and probe one method with one seed."""
     name, config = configuration(args, method)
     labelled, extra = training_episodes(args, store, seed)
@@ -176,7 +182,7 @@ def run(args: Args, store: Store, method: str, seed: int, folder: Path) -> dict[
         cpu_minutes=args.cpu_minutes, steps=args.steps, batch_size=args.batch_size, lr=args.lr, device=args.device
     )
     trained = train(name, config, store, labelled, extra, seed, budget, folder)
-    evaluation = rollouts(args, folder, method)
+    evaluation = rollouts(args, starts, folder, method)
     limit = 1000 if args.images else 8000
     held_out = store.episodes("valid")
     probes = probe(folder, store, labelled, held_out, ("agent_pos", "keypoints"), max_windows=limit)
@@ -193,14 +199,13 @@ def training_episodes(args: Args, store: Store, seed: int) -> tuple[ndarray, nda
     return np.sort(labelled.ravel()), np.sort(rest.ravel()) if args.unlabelled else rest[:0].ravel()
 
 
-def rollouts(args: Args, folder: Path, method: str) -> Path:
+def rollouts(args: Args, starts: Manifest, folder: Path, method: str) -> Path:
     """Evaluate the last checkpoint from the same starts as every other run; returns the file."""
     pusht = task(TASK, obs_type="state+pixels" if args.images else "state")
-    manifest = make_manifest(pusht, args.episodes, TUNING_SEED if args.tune else EVALUATION_SEED)
     policy = load_policy(folder, n_action_steps=None if method.startswith("bc") else args.n_action_steps)
     torch.set_num_threads(1)
     name = method.replace(":", "-")
-    found = evaluate(policy, pusht, manifest, name=name, num_envs=10, out_of_bounds="clip", progress=True)
+    found = evaluate(policy, pusht, starts, name=name, num_envs=10, out_of_bounds="clip", progress=True)
     return found.save(folder)
 
 

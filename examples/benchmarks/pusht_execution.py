@@ -13,8 +13,8 @@ from pusht import EVALUATION_SEED, TASK, TUNING_SEED
 from pusht_table import MEASURES, coverage
 from rich.console import Console
 from rich.table import Table
+from study import frozen_starts
 
-from worldjepa.evaluate.manifest import make_manifest
 from worldjepa.evaluate.rollout import Evaluation, evaluate, task
 from worldjepa.evaluate.statistics import Interval, seeds_difference, seeds_mean
 from worldjepa_policies.load import load_policy
@@ -27,7 +27,7 @@ class Args:
     """What to evaluate."""
 
     runs: Path
-    """Folder with act_jepa-seed<k> and act-seed<k>, as pusht.py leaves it."""
+    """Folder with act_jepa-seed<k> and act-seed<k>, as pusht.py leaves it, beside the saved starts."""
     steps: tuple[int, ...] = (4, 16)
     """Numbers of executed actions."""
     episodes: int = 200
@@ -40,7 +40,7 @@ def main(args: Args) -> None:
     """Evaluate what is missing, then print a row for each method and number of steps."""
     torch.set_num_threads(1)
     pusht = task(TASK, obs_type="state")
-    manifest = make_manifest(pusht, args.episodes, TUNING_SEED if args.tune else EVALUATION_SEED)
+    manifest = frozen_starts(pusht, args.episodes, TUNING_SEED if args.tune else EVALUATION_SEED, args.runs.parent)
     table = Table("executed", "method", *MEASURES)
     for steps in args.steps:
         scores: dict[str, np.ndarray] = {}

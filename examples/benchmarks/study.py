@@ -12,6 +12,7 @@ import torch
 from numpy import ndarray
 from rich.console import Console
 from rich.table import Table
+from scipy import stats
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from worldjepa.data import Store
 from worldjepa.data.task import Task
 from worldjepa.evaluate.compare import compare_seeds
 from worldjepa.evaluate.floors import evaluate_floors
-from worldjepa.evaluate.manifest import Manifest
+from worldjepa.evaluate.manifest import Manifest, make_manifest
 from worldjepa.evaluate.probe import probe_report, probe_windows, raw_features, state_probe
 from worldjepa.evaluate.rollout import Evaluation, evaluate
 from worldjepa.evaluate.statistics import Interval
@@ -188,15 +189,35 @@ def probe_errors(outcomes: Sequence[Outcome], model: str) -> tuple[list[float], 
 
 
 def probe_table(outcomes: Sequence[Outcome], title: str) -> Table:
-    """RMSE and ATE of each encoder over seeds, floors once."""
+    """RMSE and ATE of each encoder over seeds, floors once; then the first method's RMSE relative to each other one's.
+
+    Brackets are Student's 95 % intervals for new training seeds. The ratio is taken seed by seed, so that data that a
+    seed draws for all methods alike do not widen its interval; where a seed draws none, the pairs are arbitrary, and
+    the interval is valid all the same.
+    """
     table = Table("encoder", "RMSE", "ATE", "per seed RMSE", title=title)
-    for i, (method, found) in enumerate(by_method(outcomes).items()):
-        own = method.split(":")[0]
-        for model in [own, "random init", *([] if i else ["raw state", "copy"])]:
+    methods = by_method(outcomes)
+    own = {method: probe_errors(found, method.split(":")[0])[0] for method, found in methods.items()}
+    for i, (method, found) in enumerate(methods.items()):
+        for model in [method.split(":")[0], "random init", *([] if i else ["raw state", "copy"])]:
             rmse, ate = probe_errors(found, model)
-            label = {own: method, "random init": f"random init ({method})"}.get(model, model)
-            table.add_row(label, f"{np.mean(rmse):.4f}", f"{np.mean(ate):.4f}", " ".join(f"{x:.4f}" for x in rmse))
+            label = {method.split(":")[0]: method, "random init": f"random init ({method})"}.get(model, model)
+            each = " ".join(f"{x:.4f}" for x in rmse)
+            table.add_row(label, over_seeds(rmse, digits=4), f"{np.mean(ate):.4f}", each)
+    first, *others = own
+    for other in others:
+        percent = [100 * (a / b - 1) for a, b in zip(own[first], own[other], strict=True)]
+        each = " ".join(f"{x:+.1f}" for x in percent)
+        table.add_row(f"{first} to {other}, %", over_seeds(percent, sign=True, digits=1), "", each, style="bold")
     return table
+
+
+def over_seeds(values: Sequence[float], *, sign: bool = False, digits: int = 3) -> str:
+    """Mean of one number a training seed, with Student's 95 % interval where there are several."""
+    mean, several = float(np.mean(values)), len(values) > 1
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(stats.sem(values)) if several else 0.0
+    found = text(Interval(mean, mean - half, mean + half), sign=sign, digits=digits)
+    return found if several else found.partition(" ")[0]
 
 
 def once(folder: Path, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -217,6 +238,33 @@ def solve(policy: Policy, task: Task, starts: Manifest, name: str, folder: Path)
     file = name.replace(" ", "_").replace("(", "").replace(")", "")
     found = evaluate(policy, task, starts, name=file, out_of_bounds="clip", progress=True)
     return str(found.save(folder))
+
+
+def frozen_starts(task: Task, n: int, seed: int, folder: Path) -> Manifest:
+    """The starts of all runs below a folder: its saved ones, or drawn and saved.
+
+    Raises:
+        ValueError: an evaluation below the folder was made on other starts of the same seed.
+    """
+    path = folder / f"starts-{n}-seed{seed}.json"
+    starts = Manifest.load(path) if path.exists() else make_manifest(task, n, seed)
+    starts.check_task(task)
+    for file in sorted(folder.rglob("evaluations/*.json")):
+        found = Evaluation.load(file)
+        shared = {episode.seed for episode in found.episodes} & {*starts.seeds}
+        if len(found.episodes) == n and shared and found.manifest["sha256"] != starts.sha256:
+            raise ValueError(
+                f"{file} was evaluated on other starts than those of {path} (manifests "
+                f"{found.manifest['sha256'][:12]}, with {found.versions}, and {starts.sha256[:12]}, with "
+                f"{starts.versions}); restore the file or the versions, or choose another folder"
+            )
+    return starts if path.exists() else starts.save(path)
+
+
+def changed(args: Any, **forms: str) -> str:
+    """The named arguments that differ from their defaults, for a folder's name: lr="lr{:g}" gives -lr0.0003."""
+    values = {name: getattr(args, name) for name in forms}
+    return "".join(f"-{forms[k].format(v)}" for k, v in values.items() if v != getattr(type(args), k))
 
 
 def references(
@@ -266,9 +314,9 @@ def success_table(
     return table
 
 
-def text(interval: Interval, *, sign: bool = False) -> str:
+def text(interval: Interval, *, sign: bool = False, digits: int = 3) -> str:
     """An estimate with its interval in brackets; no interval where all outcomes were the same."""
-    form = "+.3f" if sign else ".3f"
+    form = f"{'+' * sign}.{digits}f"
     if interval.low == interval.high:
-        return f"{interval.estimate:{form}} [no spread]"
+        return f"{interval.estimate:{form}} (no spread)"
     return f"{interval.estimate:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
