@@ -236,6 +236,18 @@ def test_what_the_data_cannot_serve(path: Path) -> None:
         recipe("seq_jepa").build(replace(TINY, source="recorded"), replace(SPEC, action_dim=0))
     with pytest.raises(ValueError, match="12 of 12 objects have fewer than the 10 views"):
         batches(replace(TINY, observed=9), path)
+    recorded = replace(TINY, source="recorded")
+    with pytest.raises(
+        ValueError,
+        match=r"longest 7 actions, stride 1\); 9 views at stride 1 need 8 actions: lower observed \(--model.observed\), or "
+        "record longer episodes",
+    ):
+        batches(replace(recorded, observed=8), path)
+    with pytest.raises(
+        ValueError, match=r"need 8 actions: lower observed \(--model.observed\) or stride \(--model.stride\), or record"
+    ):
+        batches(replace(recorded, observed=2, stride=4), path)
+    assert len(batches(replace(recorded, observed=7), path)) == OBJECTS
 
 
 def test_views_that_are_no_rotations(path: Path) -> None:

@@ -78,6 +78,7 @@ class WindowSampler:
         max_resident: bytes of files that may be mapped into this process before `Store.release` is called (on Linux);
             where the data are larger than this, more is faster.
         pad_front, pad_back: whether windows may reach over the first or last recorded step; if not, there are fewer.
+        advice: what to do where all episodes are too short for a window, for the message.
 
     Raises:
         ValueError: sizes out of range, unknown keys or episodes, no window fits.
@@ -99,6 +100,7 @@ class WindowSampler:
         max_resident: int = 1 << 30,
         pad_front: bool = True,
         pad_back: bool = True,
+        advice: str = "shorten history or horizon, or allow padding",
     ):
         if history < 1 or horizon < 1 or batch_size < 1 or stride < 1:
             raise ValueError(
@@ -111,9 +113,8 @@ class WindowSampler:
         if not 0 <= self.image_frames <= history + horizon:
             raise ValueError(f"image_frames must be in 0..{history + horizon} (the window), got {image_frames}")
         self._arrays = self._choose_arrays(choose_keys(store, keys))
-        self._index_episodes(
-            _episode_numbers(store, episodes), _episode_numbers(store, unlabelled), pad_front, pad_back
-        )
+        chosen, hidden = _episode_numbers(store, episodes), _episode_numbers(store, unlabelled)
+        self._index_episodes(chosen, hidden, pad_front, pad_back, advice)
         self._offsets = stride * np.arange(-history + 1, horizon + 1)
         self._action_offsets = np.arange(self._offsets[0], self._offsets[-1])
         mapped = sum(array.nbytes for array, _ in self._arrays.values())
@@ -206,7 +207,9 @@ class WindowSampler:
                 chosen[name] = (self.store.arrays[name], frames - 1)
         return chosen
 
-    def _index_episodes(self, episodes: ndarray, unlabelled: ndarray, pad_front: bool, pad_back: bool) -> None:
+    def _index_episodes(
+        self, episodes: ndarray, unlabelled: ndarray, pad_front: bool, pad_back: bool, advice: str
+    ) -> None:
         store = self.store
         self._first_time = 0 if pad_front else self.stride * (self.history - 1)
         counts = store.num_actions[episodes] - self._first_time - (0 if pad_back else self.stride * self.horizon - 1)
@@ -214,8 +217,7 @@ class WindowSampler:
         if not keep.any():
             raise ValueError(
                 f"none of the {len(episodes)} episodes is long enough for a window (longest "
-                f"{store.num_actions[episodes].max(initial=0)} actions, stride {self.stride}); shorten history or "
-                "horizon, or allow padding"
+                f"{store.num_actions[episodes].max(initial=0)} actions, stride {self.stride}); {advice}"
             )
         self._episodes, self._anchor_counts = episodes[keep], counts[keep]
         self._anchor_ends = np.cumsum(self._anchor_counts)

@@ -31,6 +31,8 @@ class Window:
     distinct: bool = False
     """Whether a window is history + horizon different steps of an episode in any order, instead of consecutive ones
     (`ViewSampler`); a horizon of 0 is allowed then. Recorded actions are not loaded."""
+    advice: str | None = None
+    """What to do where all episodes are too short, in the words of the recipe; None: as `WindowSampler` says it."""
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -40,7 +42,8 @@ class Window:
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `WindowSampler`."""
         names = ("history", "horizon", "stride", "image_frames", "keys")
-        return {**{name: getattr(self, name) for name in names}, "pad_front": self.pad, "pad_back": self.pad}
+        options = {**{name: getattr(self, name) for name in names}, "pad_front": self.pad, "pad_back": self.pad}
+        return options if self.advice is None else {**options, "advice": self.advice}
 
     def sampler(self, store: Store, **options: Any) -> WindowSampler | GoalSampler | ViewSampler:
         """The windows of ``store``, with goals where they are wanted; options as of `WindowSampler` (episodes, ...)."""

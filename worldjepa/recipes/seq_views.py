@@ -128,9 +128,17 @@ def source_window(config: SourceConfig, spec: DataSpec, observed: int) -> Window
     check_source(config, spec)
     keys: tuple[str, ...] = (config.image_key,)
     if config.source == "recorded":
-        return Window(1, observed, observed + 1, keys, stride=config.stride, pad=False)
+        advice = _advice(observed, config.stride)
+        return Window(1, observed, observed + 1, keys, stride=config.stride, pad=False, advice=advice)
     if config.source == "poses":
         return Window(1, observed, observed + 1, (*keys, *poses(config).keys), distinct=True)
     if config.source == "saccades" and config.saliency_key is not None:
         keys = (*keys, config.saliency_key)
     return Window(1, 0, 1, keys, distinct=True)
+
+
+def _advice(observed: int, stride: int) -> str:
+    """What to do where no episode has the steps of a sequence."""
+    lower = [f"{name} (--model.{name})" for name, x in (("observed", observed), ("stride", stride)) if x > 1]
+    first = f"lower {' or '.join(lower)}, or " if lower else ""
+    return f"{observed + 1} views at stride {stride} need {observed * stride} actions: {first}record longer episodes"
