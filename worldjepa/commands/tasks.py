@@ -57,7 +57,7 @@ def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any],
         raise ValueError("the data does not say which environment it comes from: name it with --env (worldjepa envs)")
     if env in (None, name) and recorded.get("type") == ROBOSUITE:
         make = partial(importlib.import_module("worldjepa_envs").make_from_env_args, recorded)
-        return task(str(name), make=make, horizon=horizon or ROBOSUITE_HORIZON, **kwargs)
+        return task(str(name), make=make, env_args=recorded, horizon=horizon or ROBOSUITE_HORIZON, **kwargs)
     before = dict(recorded.get("env_kwargs") or recorded.get("kwargs") or {}) if env in (None, name) else {}
     horizon = horizon or before.pop("max_episode_steps", None)
     before = {k: v for k, v in before.items() if k not in OF_VECTORS}
@@ -85,7 +85,8 @@ def find_policy(name: str, task: "Task", **options: Any) -> "tuple[str, Policy]"
     if name == "noop":
         return name, NoopPolicy(task.action_space, hold_key=task.hold_key)
     if name == "expert":
-        return name, importlib.import_module("worldjepa_policies.scripted").ScriptedPolicy(task.env_id)
+        scripted = importlib.import_module("worldjepa_policies.scripted")
+        return name, scripted.ScriptedPolicy(task.env_id, env_kwargs=task.kwargs)
     if not Path(name).exists() and "/" not in name:
         raise ValueError(f"{name!r} is neither a folder nor one of {', '.join(NAMES)}")
     policy = importlib.import_module("worldjepa_policies.load").load_policy(name, **options)

@@ -33,7 +33,7 @@ class Task:
     horizon: int
     """Steps after which an episode is cut off."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments the environment is made with."""
+    """Keyword arguments the environment is made with, those of ``env_args`` included."""
     success: Predicate | None = None
     """None: the environment tells no success; it can be collected from, not evaluated."""
     score: Score | None = None
@@ -44,10 +44,13 @@ class Task:
     """Observation key that, given back as the action, leaves things as they are (absolute position control)."""
     fps: float | None = None
     """Control steps a second, where known."""
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    """What robomimic's ``env_args`` hold beside name and arguments, such as the "type" of a simulator that is not
+    Gymnasium."""
 
     @property
     def spec(self) -> DataSpec:
-        """What a recording of this task looks like, with robomimic's ``env_args`` of a Gymnasium environment."""
+        """What a recording of this task looks like, with the ``env_args`` that make its environment again."""
         low, high = action_bounds(self.action_space)
         return DataSpec(
             obs={key: space_spec(space) for key, space in flat_spaces(self.observation_space).items()},
@@ -55,7 +58,7 @@ class Task:
             action_low=tuple(low.tolist()) if np.isfinite(low).all() else None,
             action_high=tuple(high.tolist()) if np.isfinite(high).all() else None,
             fps=self.fps,
-            env={"env_name": self.env_id, "type": 2, "env_kwargs": dict(self.kwargs)},
+            env={"type": 2, **self.env_args, "env_name": self.env_id, "env_kwargs": dict(self.kwargs)},
         )
 
     def need_success(self) -> Predicate:
@@ -83,6 +86,7 @@ def task(
     path_key: str | None = None,
     hold_key: str | None = None,
     make: Callable[..., gym.Env] | None = None,
+    env_args: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Task:
     """A task of any registered Gymnasium environment, with what the environment says of itself.
@@ -99,6 +103,7 @@ def task(
         path_key, hold_key: see `Task`.
         make: builds the environment instead of ``gymnasium.make`` (``env_id`` is then only its name); called with
             ``render_mode`` and ``kwargs``.
+        env_args: robomimic's description that ``make`` follows; recordings repeat it, ``kwargs`` first.
         kwargs: for the environment.
 
     Raises:
@@ -119,19 +124,22 @@ def task(
             if given is None and env.has_wrapper_attr(name):
                 named[name] = env.get_wrapper_attr(name)
         fps = env.metadata.get("render_fps")
+        beside = dict(env_args or {})
+        recorded = beside.pop("env_kwargs", None) or {}
         found = Task(
             env_id,
             build,
             env.observation_space,
             env.action_space,
             limit,
-            kwargs,
+            {**recorded, **kwargs},
             success or (info_success if "is_success" in info else None),
             score or (info_score if "score" in info else None),
             named["score_name"] or "score",
             named["path_key"],
             named["hold_key"],
             float(fps) if fps else None,
+            beside,
         )
     finally:
         env.close()

@@ -23,6 +23,15 @@ DROPPED_LIMIT = 50
 OF_THE_VIEW = (
     *("obs_type", "image_size", "camera", "render_mode", "render_size"),
     *("observation_width", "observation_height", "visualization_width", "visualization_height"),
+    *(
+        "use_camera_obs",
+        "use_object_obs",
+        "has_renderer",
+        "has_offscreen_renderer",
+        "render_camera",
+        "render_gpu_device_id",
+    ),
+    *("camera_names", "camera_heights", "camera_widths", "camera_depths", "camera_segmentations"),
 )
 """Arguments of environments that change what is seen, not what happens."""
 
