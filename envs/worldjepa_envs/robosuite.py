@@ -1,5 +1,7 @@
 """robosuite tasks with the observation keys of robomimic files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +17,8 @@ class RobosuiteEnv(gym.Env[Any, Any]):
 
     Observation: "object" and all keys of the robots ("robot0_eef_pos", ...) in float32; with images also
     "<camera>_image", uint8 and upright (robosuite's are upside down). Info ``is_success`` is robosuite's own test.
-    A seed given to ``reset`` decides where the objects are. The time limit is the caller's to add.
+    A seed given to ``reset`` decides where the objects are; what robosuite draws when it loads the model, such as the
+    size of Lift's cube, is the same in every environment. The time limit is the caller's to add.
 
     Args:
         env_name: robosuite's name, such as "Lift".
@@ -59,7 +62,8 @@ class RobosuiteEnv(gym.Env[Any, Any]):
             use_camera_obs=images,
         )
         _convert_controllers(env_kwargs)
-        self.robosuite: Any = robosuite.make(env_name, **env_kwargs)
+        with _global_generator(0):
+            self.robosuite: Any = robosuite.make(env_name, **env_kwargs)
         for name in self.robosuite.observation_names:
             if "joint_pos" in name or "eef_vel" in name:  # robomimic records these too
                 self.robosuite.modify_observable(observable_name=name, attribute="active", modifier=True)
@@ -100,12 +104,8 @@ class RobosuiteEnv(gym.Env[Any, Any]):
         seed = int(self.np_random.integers(2**32))
         if isinstance(getattr(self.robosuite, "rng", None), np.random.Generator):  # robosuite 1.5.2 and later
             self.robosuite.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
-        state = np.random.get_state()  # noqa: NPY002  (robosuite before 1.5.2 draws from the global generator)
-        np.random.seed(seed)  # noqa: NPY002
-        try:
+        with _global_generator(seed):
             raw = self.robosuite.reset()
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
         return self._observe(raw)
 
     def _observe(self, raw: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -131,6 +131,17 @@ class RobosuiteEnv(gym.Env[Any, Any]):
         context = getattr(self.sim, "_render_context_offscreen", None)
         if context is not None:
             rendering.disable_effects(context.scn)
+
+
+@contextmanager
+def _global_generator(seed: int) -> Iterator[None]:
+    """Numpy's global generator, which robosuite before 1.5.2 draws from, seeded for a while."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def _convert_controllers(env_kwargs: dict[str, Any]) -> None:
