@@ -40,6 +40,46 @@ def test_declared_conflicts_are_read_from_metadata() -> None:
     assert found.found == "1.0"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("undefined symbol: _ZN3c10"),
+        RuntimeError("operator torchvision::nms does not exist"),
+        OSError("libcudart.so.12: cannot open shared object file"),
+    ],
+)
+def test_a_torchvision_that_cannot_be_imported_is_named(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        assert name == "torchvision"
+        raise error
+
+    present = GOOD | {"torchvision": "0.28.0"}
+    monkeypatch.setattr(versions.importlib, "import_module", fail)
+    found = versions.torchvision_fault(present)
+    assert found is not None
+    assert (found.package, found.found, found.why) == ("torchvision 0.28.0", "2.13.0", str(error))
+    assert found.do.startswith("pip uninstall torchvision")
+    assert versions.torchvision_fault(GOOD) is None, "what is not installed is not imported"
+
+
+def test_a_torchvision_that_can_be_imported_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions.importlib, "import_module", lambda name: object())
+    assert versions.torchvision_fault(GOOD | {"torchvision": "0.28.0"}) is None
+
+
+def test_all_kinds_of_conflict_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise ImportError("broken")
+
+    names = ["accelerate", "robosuite", "torchvision"]
+    found = {"accelerate": "1.15.0", "torch": "1.0", "mujoco": "3.10.0", "robosuite": "1.5.1", "torchvision": "0.28.0"}
+    monkeypatch.setattr(versions, "installed", lambda: found)
+    monkeypatch.setattr(versions.importlib, "import_module", fail)
+    needs = {"accelerate": ["torch>=2.0.0", 'numpy>=1; extra == "test"', "PyYAML"]}
+    monkeypatch.setattr(versions.importlib.metadata, "requires", lambda name: needs.get(name))
+    assert [x.package.split()[0] for x in versions.conflicts()] == names
+
+
 def test_a_broken_backend_says_so_and_a_hanging_one_ends() -> None:
     broken = rendering.probe("nonsense")
     assert not broken.works
