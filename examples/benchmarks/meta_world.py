@@ -4,8 +4,8 @@
     python examples/benchmarks/meta_world.py --tasks window-open coffee-push --seeds 0 1 --episodes 20
 
 Every run is resumable: start the same command again and it goes on where it stopped. Each task has its own policies.
-Training and evaluation starts are apart, and `--tune` evaluates on others than the reported ones. The policies see
-states: the hand, the objects and the goal.
+Training and evaluation starts are apart, and `--tune` evaluates on others than the reported ones; they are drawn once
+and saved beside the runs. The policies see states: the hand, the objects and the goal.
 """
 
 import json

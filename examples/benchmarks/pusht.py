@@ -5,7 +5,8 @@
     python examples/benchmarks/pusht.py --data ... --images --device auto             # 96 px images
 
 Every run is resumable: start the same command again and it goes on where it stopped. Training and evaluation seeds are
-apart: `--tune` evaluates on other starts than the reported ones, so that settings are never chosen on those.
+apart: `--tune` evaluates on other starts than the reported ones, so that settings are never chosen on those. Starts are
+drawn once and saved in the folder of the runs; a simulator that starts elsewhere is refused.
 Demonstrations are doubled by the task's mirror symmetry (about the goal's axis), for all methods alike.
 """
 
