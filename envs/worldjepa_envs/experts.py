@@ -1,8 +1,8 @@
 """Scripted experts with the Policy protocol of worldjepa: ``reset(done)``, ``act(obs) -> [B, A]``."""
 
 import zlib
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -71,7 +71,9 @@ def flat_states(obs: TensorDict) -> Iterator[tuple[str, np.ndarray]]:
             yield key if isinstance(key, str) else "/".join(key), value.detach().cpu().double().numpy()
 
 
-def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> "Expert | RandomViews":
+def expert(
+    env_id: str, *, noise: float = 0.0, seed: int = 0, env_kwargs: Mapping[str, Any] | None = None
+) -> "Expert | RandomViews":
     """The scripted expert of an environment.
 
     Args:
@@ -80,6 +82,8 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> "Expert | Rando
             "worldjepa/MetaWorld-<task>-v0".
         noise: standard deviation of recorded action noise, as a part of half the action's range.
         seed: of the noise, and of the views.
+        env_kwargs: what the environment is made with, where it is not made as registered; the expert of Turntable
+            draws from its ``rotations``.
 
     Returns:
         An object with the Policy protocol of worldjepa.
@@ -104,7 +108,8 @@ def expert(env_id: str, *, noise: float = 0.0, seed: int = 0) -> "Expert | Rando
 
         if noise:
             raise ValueError(f"the expert of Turntable draws its views at random and takes no noise, got {noise}")
-        return RandomViews(seed=seed, rotations="near" if "Near" in env_id else None)
+        registered = "near" if "Near" in env_id else None
+        return RandomViews(seed=seed, rotations=(env_kwargs or {}).get("rotations", registered))
     from worldjepa_envs.metaworld import metaworld_expert, task_of
 
     task = task_of(env_id)

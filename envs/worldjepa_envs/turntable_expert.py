@@ -17,7 +17,7 @@ class RandomViews:
     """Draws the next rotation and hues uniformly and gives the action that leads there.
 
     Rotations are drawn from ``rotations`` (see `turntable_rotation.draw`); None: from the set that an episode's first
-    one is of, "inside" or "outside".
+    one is of, "inside" or "outside": that "near" is meant cannot be seen from it.
     Where a goal is observed ("goal_rotation"), the action leads there instead. The numbers of an episode are drawn from
     a generator seeded by ``seed`` and the episode's first observation, so they do not depend on how many environments
     run side by side.

@@ -11,6 +11,8 @@ from scipy.spatial.transform import Rotation
 from tensordict import TensorDict
 
 import worldjepa_envs
+from worldjepa.commands.tasks import find_policy
+from worldjepa.data.task import task
 from worldjepa_envs.turntable import TurntableEnv
 from worldjepa_envs.turntable_objects import CLASSES
 
@@ -179,10 +181,10 @@ def test_starts_and_views_are_in_the_set_asked_for(rotations, inside):
     assert np.abs(found.mean(0)).max() < 0.15 * limit
 
 
-def test_near_views_are_turned_by_at_most_45_degrees():
-    name = "worldjepa/TurntableNear-v0"
-    env = gym.make(name, obs_type="state")
-    policy, angles = worldjepa_envs.expert(name), []
+@pytest.mark.parametrize(("name", "kwargs"), [("worldjepa/TurntableNear-v0", {}), (ENV_ID, {"rotations": "near"})])
+def test_near_views_are_turned_by_at_most_45_degrees(name, kwargs):
+    views = task(name, obs_type="state", **kwargs)
+    env, (_, policy), angles = views.make(), find_policy("expert", views), []
     for seed in range(5):
         obs = env.reset(seed=seed)[0]
         policy.reset(torch.ones(1, dtype=torch.bool))
