@@ -4,8 +4,8 @@ import errno
 import json
 import os
 import shutil
-import subprocess
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import h5py
@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 from forked import Forked
+from full_disk import largest_file, mounted
 from recordings import SPEC, assert_same, make_episode, make_full_episode
 from tensordict import TensorDict
 
-from worldjepa.data import RobomimicSource, RobomimicWriter, Store, open_store
+from worldjepa.data import RobomimicSource, RobomimicWriter, Store, convert, open_store
 from worldjepa.data.fingerprint import stamp
 from worldjepa.types import DataSpec, ObsSpec
 
@@ -228,17 +229,8 @@ def test_processes_that_start_together_convert_once(recorded):
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 1 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs is refused here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "small") as folder:
+        yield folder
 
 
 def test_a_disk_that_fills_says_so_and_is_left_clean(small_disk, tmp_path):
@@ -253,17 +245,38 @@ def test_a_disk_that_fills_says_so_and_is_left_clean(small_disk, tmp_path):
     assert len(open_store(path)) == 3
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("name", ["action", "obs/image"])
+def test_an_array_for_which_there_is_no_space_leaves_no_store(recorded, tmp_path, monkeypatch, name):
+    place, where = tmp_path / "cache", convert._file_of
+    monkeypatch.setattr(convert, "_file_of", lambda steps, x: Path("/dev/full") if x == name else where(steps, x))
+    with pytest.raises(OSError, match=r"disk of .*cache is full.*give another place with cache_dir") as e:
+        open_store(recorded, cache_dir=place)
+    assert e.value.errno == errno.ENOSPC
+    assert [child.name for child in place.iterdir() if child.is_dir()] == []
+    monkeypatch.undo()
+    assert len(open_store(recorded, cache_dir=place)) == len(LENGTHS)
+
+
 def test_a_disk_that_fills_while_recording_keeps_what_was_recorded(small_disk):
+    _fill_while_recording(small_disk / "demos.hdf5", nullcontext())
+
+
+def test_a_file_that_may_not_grow_keeps_what_was_recorded(tmp_path):
+    _fill_while_recording(tmp_path / "demos.hdf5", largest_file(1 << 20))
+
+
+def _fill_while_recording(path: Path, narrow: AbstractContextManager) -> None:
     spec = DataSpec({"image": ObsSpec((96, 96, 3), "uint8")}, action_dim=2)
-    path = small_disk / "demos.hdf5"
-    writer, written = RobomimicWriter(path, spec), 0
-    with pytest.raises(OSError, match=r"is full; the \d+ episodes recorded before are safe.*append=True"):  # noqa: PT012
-        for number in range(100):
-            writer.append(make_full_episode(5, number, spec=spec))
-            written += 1
-    with pytest.raises(ValueError, match="failed and is closed"):
-        writer.append(make_full_episode(5, 0, spec=spec))
-    writer.close()
+    with narrow:
+        writer, written = RobomimicWriter(path, spec), 0
+        with pytest.raises(OSError, match=r"is full; the \d+ episodes recorded before are safe.*append=True"):  # noqa: PT012
+            for number in range(100):
+                writer.append(make_full_episode(5, number, spec=spec))
+                written += 1
+        with pytest.raises(ValueError, match="failed and is closed"):
+            writer.append(make_full_episode(5, 0, spec=spec))
+        writer.close()
     assert written >= 2
     with RobomimicSource(path) as source:
         assert len(source) == written

@@ -2,11 +2,12 @@
 
 import dataclasses
 import shutil
-import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
+from full_disk import largest_file, mounted
 from tiny_learner import TinyConfig, TinyLearner, batches, exported, save_pretrained
 
 from worldjepa.train.checkpoint import Checkpoints
@@ -29,18 +30,8 @@ def train(folder: Path, batch=None, **options):
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        pytest.skip("no mount command here")
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "disk") as folder:
+        yield folder
 
 
 def test_keeps_the_newest_and_every_nth(tmp_path):
@@ -86,9 +77,27 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(small_disk, tmp_path):
         train(small_disk / "run", filling)
     assert Checkpoints(small_disk / "run/checkpoints").steps() == [10]
     ballast.unlink()
-    resumed = train(small_disk / "run", resume=True)
-    whole = train(tmp_path / "whole")
-    ours, theirs = exported(resumed.checkpoint), exported(whole.checkpoint)
+    assert_resumes(small_disk / "run", tmp_path / "whole")
+
+
+def test_a_file_that_may_not_grow_keeps_the_last_good_checkpoint(tmp_path):
+    with ExitStack() as stack:
+
+        def narrowing(number, rank, world):
+            if number == 15:
+                stack.enter_context(largest_file(16 * 1024))
+            return batches()(number, rank, world)
+
+        with pytest.raises(OSError, match=r"step 20 .*File too large.*last good checkpoint is .*000010.*resume"):
+            train(tmp_path / "run", narrowing)
+    assert Checkpoints(tmp_path / "run/checkpoints").steps() == [10]
+    assert not list((tmp_path / "run/checkpoints").glob(".tmp-*"))
+    assert_resumes(tmp_path / "run", tmp_path / "whole")
+
+
+def assert_resumes(run: Path, other: Path) -> None:
+    """The resumed run ends as a new one in ``other``."""
+    ours, theirs = exported(train(run, resume=True).checkpoint), exported(train(other).checkpoint)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
