@@ -48,7 +48,7 @@ from worldjepa_policies import ScriptedPolicy, load_policy
 METHODS = ("act_jepa", "act", "bc")
 NUM_VALID = 10
 """Further demonstrations of a task, held out for the probe."""
-COLLECTION_SEED, EVALUATION_SEED, TUNING_SEED = 11, 2026, 77
+COLLECTION_SEED, EVALUATION_SEED, TUNING_SEED = 11, 2027, 77
 STATES, PROBED = ("hand", "object", "goal"), ("hand", "object")
 CONSOLE = Console(width=120)
 
