@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from worldjepa.commands import convert
 from worldjepa.data import open_source, open_store, split_episodes
 from worldjepa.data.threedie import ThreeDIESource
 from worldjepa.data.viewsets import ViewSampler
@@ -99,6 +100,20 @@ def test_the_published_lists_are_filters_and_number_the_classes(folder):
     assert [int(episode.obs["label"][0, 0]) for episode in source] == [1, 1, 0, 0]
     chosen = ThreeDIESource(folder, size=8, filter="valid")
     assert [int(episode.obs["object"][0, 0]) for episode in chosen] == [1, 2]
+
+
+def test_the_command_line_takes_lists_from_elsewhere(folder, tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    write_lists(folder, [OBJECTS[0], "/02691156/zz"], [OBJECTS[1]], {"02691156": 0})  # of more than is there
+    write_lists(lists, OBJECTS[:3], OBJECTS[3:], {"02691156": 1, "03001627": 0})
+    source = convert.open_with(convert.Options(folder, tmp_path / "out", filter="train", lists=lists))
+    assert source.names == [name[1:] for name in OBJECTS[:3]]
+    assert [int(episode.obs["label"][0, 0]) for episode in source] == [1, 1, 0]
+    assert source[0].obs["image"].shape[1:3] == (128, 128)
+    options = convert.Options(folder, tmp_path / "out", lists=lists, fit="stretch")
+    with pytest.raises(ValueError, match=r"no options \['fit'\] .*ThreeDIESource, which has \['size', 'lists'\]"):
+        convert.open_with(options)
 
 
 def test_a_store_of_views_is_sampled(folder, tmp_path):

@@ -32,6 +32,8 @@ class Options:
     saliency: str | None = None
     """Images of class folders: add saliency maps: "spectral_residual" (computed), or a folder or zip of grey images of
     the same names."""
+    lists: Path | None = None
+    """3DIEBench: folder of train_images.npy, train_labels.npy and so on, where it is not the data's own."""
 
 
 def run(options: Options) -> int:
@@ -60,25 +62,26 @@ def open_with(options: Options) -> "EpisodeSource":
     """
     from worldjepa.data import open_source
     from worldjepa.data.images import ImageSource
-    from worldjepa.data.threedie import ThreeDIESource
+    from worldjepa.data.threedie import ThreeDIESource, holds_views
 
-    wanted = {"size": options.size, "fit": options.fit, "saliency": options.saliency}
+    wanted = {name: getattr(options, name) for name in ("size", "fit", "saliency", "lists")}
     given = {name: value for name, value in wanted.items() if value != getattr(Options, name)}
-    source = open_source(options.source, filter=options.filter, next_obs=options.next_obs)
     if not given:
-        return source
-    known = {ImageSource: ("size", "fit", "saliency"), ThreeDIESource: ("size",)}.get(type(source), ())
-    source.close()
+        return open_source(options.source, filter=options.filter, next_obs=options.next_obs)
+    path = options.source.expanduser()
+    if path.is_dir() and holds_views(path):  # not opened to find out: lists of its own may not fit what is there
+        kind, known = ThreeDIESource, ("size", "lists")
+    else:
+        source = open_source(path, next_obs=options.next_obs)
+        source.close()
+        kind, known = type(source), ("size", "fit", "saliency") if isinstance(source, ImageSource) else ()
     if unknown := sorted(given.keys() - set(known)):
         raise ValueError(
-            f"{options.source} has no options {unknown} (it is read by {type(source).__name__}, which has "
+            f"{options.source} has no options {unknown} (it is read by {kind.__name__}, which has "
             f"{list(known) or 'none'})"
         )
-    if isinstance(source, ThreeDIESource):
-        return ThreeDIESource(options.source, filter=options.filter, size=options.size)
-    return ImageSource(
-        options.source, filter=options.filter, size=options.size, fit=options.fit, saliency=options.saliency
-    )
+    reader = ThreeDIESource if kind is ThreeDIESource else ImageSource
+    return reader(path, filter=options.filter, **given)
 
 
 def write_hdf5(source: "EpisodeSource", out: Path, progress=None) -> None:
