@@ -35,7 +35,7 @@ From recorded play to a world model that is planned with:
   worldjepa compare runs/rooms runs/other
 
 From views of objects to what features say of object and view:
-  worldjepa collect worldjepa/Turntable-v0 views.hdf5 --episodes 600
+  worldjepa collect worldjepa/TurntableNear-v0 views.hdf5 --episodes 5000 --horizon 19
   worldjepa train seq_jepa views.hdf5 --out runs/views
   worldjepa evaluate runs/views --suite equivariance"""
 

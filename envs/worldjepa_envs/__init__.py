@@ -1,7 +1,8 @@
 """Gymnasium environments on MuJoCo with scripted experts, and adapters to the simulators users have.
 
 Importing this package registers the environments and imports no simulator. Own: worldjepa/Push-v0, worldjepa/Reach-v0,
-worldjepa/TwoRooms-v0, which needs no simulator, and worldjepa/Turntable-v0, views of objects under known rotations.
+worldjepa/TwoRooms-v0, which needs no simulator, worldjepa/Turntable-v0, views of objects under known rotations, and
+worldjepa/PushNear-v0 and worldjepa/TurntableNear-v0, easier for small models.
 Adapters: worldjepa/PushT-v0 (gym-pusht), worldjepa/MetaWorld-<task>-v0, worldjepa/Fetch<Task>-v0 and
 worldjepa/PointMaze-<maze>-v0 (gymnasium-robotics), `make_from_env_args` (robosuite and Gymnasium through robomimic's
 ``env_args``).

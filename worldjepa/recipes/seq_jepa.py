@@ -5,9 +5,10 @@ it, in one token; a perceptron says from it and the next action what an averaged
 to hold what actions change, the aggregate what they do not. With ``source="recorded"`` the views are a robot's frames
 and the actions its own.
 
-What differs from the released code unless `released` is applied: relative quaternions are canonical, the momentum
-follows the steps of the training and not its epochs, no statistic is taken of an action that the aggregate must not
-know, and parameters of augmentations are not divided by their norm over the views of a sample.
+What differs from the released code unless `released` is applied: relative quaternions are canonical, no statistic is
+taken of an action that the aggregate must not know, parameters of augmentations are not divided by their norm over the
+views of a sample, and no fixation returns to a circle instead of a square. In any case the momentum follows the steps
+of the training and not its epochs.
 """
 
 from collections.abc import Mapping

@@ -103,7 +103,8 @@ def same_views(config: Config, other: seq_jepa_config.Config) -> Config:
 
 
 def small(config: Config) -> Config:
-    """A method for a CPU and 64 px: views, encoder and momentum of `seq_jepa.small`, heads an eighth as wide."""
+    """A method for a CPU and 64 px: views, encoder and momentum of `seq_jepa.small`, projectors an eighth as wide as
+    published, predictors and embeddings of actions a quarter."""
     projector = tuple(width // 8 for width in config.projector)
     beside = seq_jepa_config.small()
     narrow = replace(config, projector=projector, hidden=config.hidden // 4, action_embed=config.action_embed // 4)
