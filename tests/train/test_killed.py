@@ -4,30 +4,20 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
-from tiny_learner import exported
-
-from worldjepa.train.log import read_metrics
+from same_run import assert_same_run, folder_in_memory
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @pytest.fixture(scope="module")
 def killed() -> Iterator[tuple[Path, dict]]:
-    """Folder of an uninterrupted and a killed run, and what was seen on the way.
-
-    In memory where possible: the thousands of flushes to a busy disk take minutes, and a killed process, unlike a lost
-    machine, does not depend on them.
-    """
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as place:
-        yield Path(place), run_worker(Path(place))
+    """Folder of an uninterrupted and a killed run, and what was seen on the way."""
+    with folder_in_memory() as place:
+        yield place, run_worker(place)
 
 
 def run_worker(folder: Path) -> dict:
@@ -45,26 +35,7 @@ def test_ten_random_moments(killed):
     assert len(moments) == 10
     assert len(set(moments)) > 2, "the run must have made progress between the kills"
     for run in seen["moments"]:
-        compare(folder / "whole", folder / run)
-
-
-def compare(whole_run: Path, killed_run: Path) -> None:
-    """Everything a checkpoint holds is the same to the last bit, and so is the log."""
-    for name in ("model", "average", "optimizer", "rng"):
-        whole, resumed = (
-            load_file(run / "checkpoints/last/training_state" / f"{name}.safetensors")
-            for run in (whole_run, killed_run)
-        )
-        assert whole.keys() == resumed.keys()
-        for key in whole:
-            assert torch.equal(whole[key].nan_to_num(), resumed[key].nan_to_num()), f"{name}: {key}"
-    whole, resumed = (exported(run / "checkpoints/last") for run in (whole_run, killed_run))
-    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    whole, resumed = (
-        [{name: value for name, value in row.items() if name != "time_s"} for row in read_metrics(run)]
-        for run in (whole_run, killed_run)
-    )
-    assert whole == resumed
+        assert_same_run(folder / "whole", folder / run)
 
 
 def test_every_operation_of_a_save(killed):
