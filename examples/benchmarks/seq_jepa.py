@@ -111,6 +111,8 @@ def main(args: Args) -> None:
     if outcomes[args.methods[0]][0]["measured"]["accuracy"]:
         CONSOLE.print(accuracy_table(args, outcomes))
     CONSOLE.print(transformation_table(outcomes))
+    if len(args.seeds) > 1 and len(outcomes) > 1:
+        CONSOLE.print(difference_table(outcomes))
     for table in path_tables(args, outcomes):
         CONSOLE.print(table)
     CONSOLE.print(retrieval_table(outcomes))
@@ -259,6 +261,22 @@ def transformation_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
         table.add_row(name, *cells(found, "encoder"), leak, f"{rank:.1f}")
     for floor in ("random init", "pixels"):
         table.add_row(floor, *cells(first, floor), "", "", style="dim")
+    return table
+
+
+def difference_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
+    """The first method less each other one in R^2 of the first group, seed by seed: both saw the same objects."""
+    first, *others = outcomes
+    group = outcomes[first][0]["measured"]["groups"][0]
+    table = Table("method", *(f"{kind} {group}" for kind in ("relative", "single")), title="differences of R^2")
+
+    def scores(name: str, kind: str) -> list[float]:
+        return [o["measured"][kind]["encoder"][group]["estimate"] for o in outcomes[name]]
+
+    kinds = [kind for kind in ("relative", "individual") if outcomes[first][0]["measured"][kind]]
+    for other in others:
+        pairs = [zip(scores(first, kind), scores(other, kind), strict=True) for kind in kinds]
+        table.add_row(f"{first} - {other}", *(text(over_seeds([a - b for a, b in pair]), sign=True) for pair in pairs))
     return table
 
 
