@@ -20,7 +20,7 @@ from worldjepa.data import RobomimicWriter
 from worldjepa.train.checkpoint import Checkpoints
 from worldjepa.train.log import read_metrics
 
-STEPS, SAVE_EVERY, NUM_KILLS = 24, 3, 3
+STEPS, SAVE_EVERY, NUM_KILLS = 36, 3, 3
 PATIENCE_S = 100.0
 """For one checkpoint, on a machine that does much else."""
 MODEL = (
@@ -67,7 +67,10 @@ def test_a_training_killed_at_random_moments_ends_as_one_that_was_left_alone(fol
         deadline = time.monotonic() + PATIENCE_S
         while max(checkpoints.steps(), default=0) <= reached[-1] and time.monotonic() < deadline:
             time.sleep(0.005)
-        time.sleep(chance.uniform(0.0, interval_s))
+        moment = time.monotonic() + chance.uniform(0.0, interval_s)
+        latest = len(reached) * STEPS // (NUM_KILLS + 1)  # however slowly the moment comes, the end is further off
+        while time.monotonic() < moment and max(checkpoints.steps(), default=0) < latest:
+            time.sleep(0.002)
         child.kill()
         reached.append(max(checkpoints.steps(), default=0))
     assert sorted(set(reached)) == reached, "the run must have made progress between the kills"

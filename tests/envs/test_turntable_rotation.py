@@ -37,7 +37,14 @@ def test_the_complement_of_all_three_angles_is_no_other_set():
     assert rotation.is_inside(rotation.from_euler(outer)).all()
 
 
-@pytest.mark.parametrize("name", rotation.RANGES)
+def test_near_draws_are_uniform_within_45_degrees():
+    random = np.random.default_rng(3)
+    angles = np.array([rotation.to_euler(rotation.draw(random, "near")) for _ in range(4000)])
+    assert np.abs(angles).max() <= np.pi / 4 + 1e-6
+    np.testing.assert_allclose(angles.std(0), np.pi / 2 / np.sqrt(12), rtol=0.05)
+
+
+@pytest.mark.parametrize("name", ["inside", "outside"])
 def test_draws_are_uniform_in_their_set(name):
     random = np.random.default_rng(3)
     angles = np.array([rotation.to_euler(rotation.draw(random, name)) for _ in range(4000)])
