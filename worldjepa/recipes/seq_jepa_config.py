@@ -84,7 +84,7 @@ class Config:
     """Optimiser steps over which the momentum rises; None: those of the training (`worldjepa train` fills them in)."""
     target_statistics: Literal["averaged", "batch"] = "batch"
     """Batch norm of the target encoder: statistics of its own batch, as released, or averaged running ones (arXiv
-    2101.08482), with which features collapse in short trainings (docs/benchmarks.md)."""
+    2101.08482), with which far less is learned in short trainings (docs/benchmarks.md)."""
     normalization: Literal["zscore", "minmax", "identity"] = "identity"
     """How recorded actions are normalised; poses stay as they are."""
 
