@@ -116,6 +116,8 @@ def main(args: Args) -> None:
     for table in path_tables(args, outcomes):
         CONSOLE.print(table)
     CONSOLE.print(retrieval_table(outcomes))
+    minutes = [outcome["cpu_seconds"] / 60 for found in outcomes.values() for outcome in found]
+    CONSOLE.print(f"{len(minutes)} runs, {sum(minutes):.0f} CPU-minutes, measuring included")
     lengths = [name for name in outcomes if name.startswith("seq-")]
     figure = plot_views([outcomes[name][0]["measured"] for name in lengths or outcomes])
     CONSOLE.print(str(save_png(figure, folder / "equivariance.png")), soft_wrap=True)
