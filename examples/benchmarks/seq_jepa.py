@@ -21,8 +21,7 @@ import numpy as np
 import torch
 import tyro
 from rich.table import Table
-from scipy import stats
-from study import CONSOLE, once, text
+from study import CONSOLE, changed, once, over_seeds
 
 from worldjepa.commands import equivariance
 from worldjepa.commands.convert import Options as Conversion
@@ -32,7 +31,6 @@ from worldjepa.commands.train import Options, Selection, train
 from worldjepa.data.collect import collect
 from worldjepa.evaluate.report_equivariance import plot_views, save_png
 from worldjepa.evaluate.rollout import task
-from worldjepa.evaluate.statistics import Interval
 from worldjepa.recipes import seq_jepa, view_pairs
 from worldjepa.train import FitConfig
 from worldjepa_policies import ScriptedPolicy
@@ -102,7 +100,7 @@ def main(args: Args) -> None:
     if 1 not in args.lengths:
         raise SystemExit(f"--lengths must have 1, the length of single views, among them, got {args.lengths}")
     data = looked_at(args) if args.source == "saccades" else args.data or recorded(args)
-    folder = args.out / f"{data.stem}-{args.source}-{args.views}views"
+    folder = args.out / f"{data.stem}-{args.source}-{args.views}views{settings(args)}"
     outcomes: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
     for seed in args.seeds:
         for name in args.methods:
@@ -121,6 +119,13 @@ def main(args: Args) -> None:
     lengths = [name for name in outcomes if name.startswith("seq-")]
     figure = plot_views([outcomes[name][0]["measured"] for name in lengths or outcomes])
     CONSOLE.print(str(save_png(figure, folder / "equivariance.png")), soft_wrap=True)
+
+
+def settings(args: Args) -> str:
+    """What else changes results, for the folder's name, where it is not the default."""
+    lengths = "" if args.lengths == Args.lengths else "-lengths" + "_".join(map(str, args.lengths))
+    forms = {"batch_size": "batch{}", "lr": "lr{:g}", "precision": "{}", "probe_objects": "{}probed"}
+    return lengths + changed(args, **forms)
 
 
 def recorded(args: Args) -> Path:
@@ -201,21 +206,12 @@ def run(args: Args, data: Path, name: str, seed: int, folder: Path) -> dict[str,
     return {"steps": steps, "train_cpu_seconds": seconds, "parameters": parameters, "measured": found}
 
 
-def over_seeds(values: Sequence[float]) -> Interval:
-    """Mean over seeds with its 95 % interval by Student's t; the seeds are all that varies."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(mean, mean, mean)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half)
-
-
 def score(values: Sequence[float | None]) -> str:
     """A cell: mean with interval, or the single value."""
     known = [value for value in values if value is not None]
     if len(known) < len(values) or not known:
         return "-"
-    return text(over_seeds(known)) if len(known) > 1 else f"{known[0]:.3f}"
+    return over_seeds(known)
 
 
 def accuracy_table(args: Args, outcomes: dict[str, list[dict[str, Any]]]) -> Table:
@@ -278,7 +274,7 @@ def difference_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
     kinds = [kind for kind in ("relative", "individual") if outcomes[first][0]["measured"][kind]]
     for other in others:
         pairs = [zip(scores(first, kind), scores(other, kind), strict=True) for kind in kinds]
-        table.add_row(f"{first} - {other}", *(text(over_seeds([a - b for a, b in pair]), sign=True) for pair in pairs))
+        table.add_row(f"{first} - {other}", *(over_seeds([a - b for a, b in pair], sign=True) for pair in pairs))
     return table
 
 
