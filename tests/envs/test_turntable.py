@@ -166,15 +166,7 @@ def test_unknown_options_are_refused(kwargs, message):
 
 @pytest.mark.parametrize(("rotations", "inside"), [("inside", True), ("outside", False)])
 def test_starts_and_views_are_in_the_set_asked_for(rotations, inside):
-    env, policy = make(rotations=rotations), worldjepa_envs.expert(ENV_ID)
-    angles = []
-    for seed in range(10):
-        obs = env.reset(seed=seed)[0]
-        policy.reset(torch.ones(1, dtype=torch.bool))
-        for _ in range(20):
-            angles.append(turned(obs).as_euler("xyz"))
-            obs = env.step(policy.act(batch(obs))[0].numpy())[0]
-    found = np.array(angles)
+    found = shown_angles(make(rotations=rotations), worldjepa_envs.expert(ENV_ID), episodes=10, steps=20)
     assert ((np.abs(found) <= np.pi / 2 + 1e-4).all(1) == inside).all()
     limit = np.pi / 2 if inside else np.pi
     assert np.abs(found[:, 0]).max() > 0.95 * limit
@@ -184,14 +176,20 @@ def test_starts_and_views_are_in_the_set_asked_for(rotations, inside):
 @pytest.mark.parametrize(("name", "kwargs"), [("worldjepa/TurntableNear-v0", {}), (ENV_ID, {"rotations": "near"})])
 def test_near_views_are_turned_by_at_most_45_degrees(name, kwargs):
     views = task(name, obs_type="state", **kwargs)
-    env, (_, policy), angles = views.make(), find_policy("expert", views), []
-    for seed in range(5):
+    angles = shown_angles(views.make(), find_policy("expert", views)[1], episodes=5, steps=40)
+    assert 0.98 * np.pi / 4 < np.abs(angles).max() <= np.pi / 4 + 1e-4
+
+
+def shown_angles(env: gym.Env, policy, *, episodes: int, steps: int) -> np.ndarray:
+    """Euler angles [episodes * steps, 3] of the views that a policy is shown."""
+    angles = []
+    for seed in range(episodes):
         obs = env.reset(seed=seed)[0]
         policy.reset(torch.ones(1, dtype=torch.bool))
-        for _ in range(40):
+        for _ in range(steps):
             angles.append(turned(obs).as_euler("xyz"))
             obs = env.step(policy.act(batch(obs))[0].numpy())[0]
-    assert 0.98 * np.pi / 4 < np.abs(angles).max() <= np.pi / 4 + 1e-4
+    return np.array(angles)
 
 
 def batch(obs: dict[str, np.ndarray]) -> TensorDict:
