@@ -28,12 +28,12 @@ import tyro
 from numpy import ndarray
 from pusht import EVALUATION_SEED, STATES, TUNING_SEED, write_twins
 from rich.table import Table
-from study import CONSOLE, Budget, once, references, solve, success_table, train
+from study import CONSOLE, Budget, changed, frozen_starts, once, references, solve, success_table, train
 from world_model import imagination, world_table
 
 from worldjepa.data import Episode, Store, open_source, open_store
 from worldjepa.data.task import Task, task
-from worldjepa.evaluate.manifest import Manifest, make_manifest
+from worldjepa.evaluate.manifest import Manifest
 from worldjepa.evaluate.results import Evaluation
 from worldjepa.learner import Learner
 from worldjepa.plan import ICEM
@@ -99,8 +99,8 @@ def main(args: Args) -> None:
     torch.set_num_threads(1)
     store = open_store(demonstrations(args.data, args.out))
     goals = goal_task(store, held_out(store, tuning=args.tune), args)
-    starts = make_manifest(goals, args.episodes, TUNING_SEED if args.tune else EVALUATION_SEED)
-    folder, shared = args.out / setting(args), args.out / f"{args.cpu_minutes:g}min"
+    folder, shared = args.out / setting(args), args.out / budget_name(args)
+    starts = frozen_starts(goals, args.episodes, TUNING_SEED if args.tune else EVALUATION_SEED, folder)
     outcomes = []
     for seed in args.seeds:
         learned = {n: once(shared / f"{n}-seed{seed}", partial(learn, args, store, n, seed)) for n in LEARNED}
@@ -119,7 +119,13 @@ def setting(args: Args) -> str:
     """Folder name of what all evaluations share."""
     search = f"{args.samples}x{args.iterations}-std{args.std:g}-{args.hybrid_std:g}-penalty{args.penalty:g}"
     goals = f"{args.offset}ahead-{args.limit}steps-{args.episodes}goals"
-    return f"{args.cpu_minutes:g}min-{goals}-{search}" + "-tune" * args.tune
+    return f"{budget_name(args)}-{goals}-{search}" + "-tune" * args.tune
+
+
+def budget_name(args: Args) -> str:
+    """Folder name of what all trainings share."""
+    forms = {"batch_size": "batch{}", "lr": "lr{:g}", "gcbc_lr": "cloning{:g}", "device": "{}"}
+    return f"{args.cpu_minutes:g}min{changed(args, **forms)}"
 
 
 def demonstrations(data: Path, out: Path) -> Path:

@@ -7,6 +7,7 @@ Letters: n samples, f features, k outputs.
 """
 
 import copy
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +28,9 @@ class ProbeSettings:
     batch_size: int = 256
     lr: float = 1e-3
     hidden: int = 1024
-    """Width of the perceptron's hidden layer."""
+    """Width of the perceptron's hidden layers."""
+    layers: int = 2
+    """Hidden layers of the perceptron; the paper's text can be read as one, its released code has two."""
     valid: float = 0.1
     """Share of the training objects that choose the epoch; at least one."""
     patience: int = 20
@@ -37,8 +40,10 @@ class ProbeSettings:
     """Where probes are trained."""
 
     def __post_init__(self):
-        if min(self.epochs, self.batch_size, self.hidden, self.patience) < 1 or self.lr <= 0:
-            raise ValueError(f"epochs, batch_size, hidden, patience and lr of a probe must be positive, got {self}")
+        if min(self.epochs, self.batch_size, self.hidden, self.layers, self.patience) < 1 or self.lr <= 0:
+            raise ValueError(
+                f"epochs, batch_size, hidden, layers, patience and lr of a probe must be positive, got {self}"
+            )
         if not 0 < self.valid < 1:
             raise ValueError(f"a probe's share of validation objects must lie in (0, 1), got {self.valid}")
 
@@ -87,7 +92,7 @@ def fit_probe(
         x: features of training samples.
         y: classes [n] int64, 0 <= y < num_classes, or outputs [n, k].
         group: the object of each sample; the samples of an object choose the epoch together or train together.
-        kind: a linear map, or a perceptron with one hidden layer and ReLU.
+        kind: a linear map, or a perceptron with hidden layers and ReLU.
         settings: of the training.
         num_classes: where ``y`` are classes.
 
@@ -132,8 +137,9 @@ def _network(kind: str, features: int, outputs: int, settings: ProbeSettings) ->
         raise ValueError(f'the kind of a probe must be "linear" or "mlp", got {kind!r}')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        hidden = [nn.Linear(features, settings.hidden), nn.ReLU()] if kind == "mlp" else []
-        last = nn.Linear(settings.hidden if hidden else features, outputs)
+        widths = [features, *[settings.hidden] * (settings.layers if kind == "mlp" else 0)]
+        hidden = [layer for pair in itertools.pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+        last = nn.Linear(widths[-1], outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(*hidden, last)

@@ -2,7 +2,8 @@
 
 A probe reads z_AGG of M views beside the embedded action to one more view, and says what leads from the first view to
 that one; one probe for each M. With M = 1 the action itself is the answer. Beside it stand the same with all embedded
-actions zeroed, and with all latents zeroed, each with a probe of its own on what is left (arXiv 2505.03176).
+actions zeroed, and with all latents zeroed (arXiv 2505.03176). The paper zeroes "at inference" and does not say what
+reads the rest; here each has a probe of its own on what is left, so that it says what can be known from that alone.
 """
 
 import torch

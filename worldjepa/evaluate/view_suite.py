@@ -121,18 +121,18 @@ def retrievals(learner: Learner, split: Split, lengths: Sequence[int]) -> dict[s
 
 
 def action_leakage(learner: Learner, split: Split) -> dict[str, Any] | None:
-    """R^2 of the transformation from the first view to the second, read from the aggregate of a training sequence.
+    """R^2 of the transformation from the first view to the second, read from the aggregate of these two.
 
     An aggregate that keeps little of it is invariant; the class in single views is the encoder's accuracy at length 1.
+    None where views are not told apart: an aggregate without positions whose tokens are told no actions is the same
+    for both orders, and one of three views or more does not say which of its actions came first, so that what could be
+    read there would say nothing of what is kept.
     """
-    if not aggregates(learner):
+    if not aggregates(learner) or not learner.model.predictor.condition_tokens:  # pyright: ignore[reportAttributeAccessIssue]
         return None
-    observed = max(2, int(getattr(learner.model.predictor, "context_length", 2)))
-    if observed > min(split.train.num_views, split.test.num_views):
-        return None
-    transformations, both = need_actions(split), split.sequences(observed)
-    samples = [Samples(aggregate(learner, s, observed), s.group) for s in both]
-    moved = [transformations.relative(s.pose[:, :2])[:, 0] for s in both]
+    transformations, both = need_actions(split), split.sequences(2)
+    samples = [Samples(aggregate(learner, s, 2), s.group) for s in both]
+    moved = [transformations.relative(s.pose)[:, 0] for s in both]
     return _json(regress(samples[0], moved[0], samples[1], moved[1], transformations.groups, split.settings))
 
 
