@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help demo test test-fast lint format types docs bench bench-metaworld bench-pusht check build clean distclean
+.PHONY: help demo test test-fast lint format types docs bench bench-metaworld bench-pusht bench-views check build clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,7 +19,7 @@ help:
 	@echo "make lint       ruff: rules and formatting; format: repair what it can"
 	@echo "make types      pyright"
 	@echo "make docs       links, file names and code of README.md and docs/"
-	@echo "make bench      the quick benchmarks of docs/benchmarks.md; the long ones: bench-metaworld, bench-pusht DATA=FILE"
+	@echo "make bench      the quick benchmarks of docs/benchmarks.md; the long ones: bench-metaworld, bench-pusht DATA=FILE, bench-views"
 	@echo "make check      what continuous integration runs (.ci/run)"
 	@echo "make build      sdist and wheel into dist/"
 	@echo "make clean      remove caches and built files; distclean: .venv as well"
@@ -57,6 +57,9 @@ bench-metaworld: $(VENV)/.installed-test
 bench-pusht: $(VENV)/.installed-test
 	@test -n "$(DATA)" || { echo "name the demonstrations: make bench-pusht DATA=pusht_cchi_v7_replay.zarr.zip"; exit 1; }
 	$(BIN)/python examples/benchmarks/pusht.py --data "$(DATA)" $(BENCH)
+
+bench-views: $(VENV)/.installed-test
+	$(BIN)/python examples/benchmarks/seq_jepa.py $(BENCH)
 
 check:
 	.ci/run

@@ -4,41 +4,52 @@
     python examples/benchmarks/seq_jepa.py --quick                # one seed, a quarter of the views, fewer objects
     python examples/benchmarks/seq_jepa.py --data tiny_imagenet20.zip --source augmentations
     python examples/benchmarks/seq_jepa.py --data tiny_imagenet20.zip --source saccades
+    python examples/benchmarks/seq_jepa.py --preset threedie --device auto --views 50000000     # where a GPU is at hand
 
 The budget counts views that pass the online or the target encoder in training, the same number for every method: one
 that looks at more views of an object makes fewer steps. Every run is an ordinary run folder (``worldjepa evaluate RUN
 --suite equivariance``, ``worldjepa report RUN``) and resumable: start the same command again and it goes on where it
-stopped.
+stopped. A run whose outcome.json is deleted is measured anew and not trained again.
 """
 
+import json
+import shutil
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import tyro
-from rich.table import Table
-from study import CONSOLE, changed, once, over_seeds
+from seq_jepa_tables import averaged, tables
+from study import CONSOLE, changed, once
 
 from worldjepa.commands import equivariance
 from worldjepa.commands.convert import Options as Conversion
 from worldjepa.commands.convert import run as convert
 from worldjepa.commands.evaluate import Options as Measured
+from worldjepa.commands.run_data import RunData
 from worldjepa.commands.train import Options, Selection, train
+from worldjepa.commands.training import Trained, choose_episodes, open_data
 from worldjepa.data.collect import collect
+from worldjepa.evaluate.equivariance import Split
+from worldjepa.evaluate.frozen_probe import ProbeSettings
 from worldjepa.evaluate.report_equivariance import plot_views, save_png
 from worldjepa.evaluate.rollout import task
-from worldjepa.recipes import seq_jepa, view_pairs
+from worldjepa.evaluate.view_features import online_features, pixel_features
+from worldjepa.evaluate.view_suite import measure_views
+from worldjepa.recipes import fit_statistics, make_learner, seq_jepa, view_pairs
 from worldjepa.train import FitConfig
 from worldjepa_policies import ScriptedPolicy
 
-TURNTABLE = "worldjepa/TurntableNear-v0"
 HUES = ("floor_hue", "light_hue")
-"""Observations of objects that no method is told, and that are read all the same."""
+"""Observations of objects that methods are not told, but for "hues told", and that are read all the same."""
 COLLECTION_SEED = 7
+HELD_OUT = Selection(valid=0.2)
 
 Views = seq_jepa.Config
 VARIANTS: dict[str, Callable[[Views], Views]] = {
@@ -52,11 +63,53 @@ VARIANTS: dict[str, Callable[[Views], Views]] = {
     "averaged": lambda config: replace(config, target_statistics="averaged"),
     "no saliency": lambda config: replace(config, saliency_key=None),
     "no inhibition": lambda config: replace(config, inhibition=None),
+    "hues told": lambda config: replace(config, difference_keys=HUES),
 }
 """seq-JEPA with one observed view and with three, without actions, and told them in one of two places. If asked for:
-other lengths, averaged statistics in the target's batch norm, fixations drawn uniformly or without inhibition."""
+other lengths, averaged statistics in the target's batch norm, fixations drawn uniformly or without inhibition, changes
+of the hues in the action beside the rotation."""
 MAIN = ("seq-3", "seq-1", "no action", "tokens only", "predictor only")
 BASELINES = ("simclr", "byol", "vicreg", "equimod", "sie")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How large everything is."""
+
+    config: Callable[[], Views]
+    baseline: Callable[[view_pairs.Config], view_pairs.Config]
+    """What becomes of a published baseline."""
+    env: str
+    """Environment that is recorded."""
+    image_size: int
+    batch_size: int
+    lr: float
+    probe_epochs: int
+    probe_hidden: int
+
+
+PRESETS = {
+    "small": Preset(
+        config=seq_jepa.small,
+        baseline=view_pairs.small,
+        env="worldjepa/TurntableNear-v0",
+        image_size=64,
+        batch_size=64,
+        lr=1e-3,
+        probe_epochs=60,
+        probe_hidden=256,
+    ),
+    "threedie": Preset(
+        config=seq_jepa.threedie,
+        baseline=lambda published: published,
+        env="worldjepa/Turntable-v0",
+        image_size=128,
+        batch_size=512,
+        lr=4e-4,
+        probe_epochs=300,
+        probe_hidden=1024,
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +119,14 @@ class Args:
     out: Path = Path("runs/seq_jepa")
     """Folder of recordings and runs."""
     data: Path | None = None
-    """A view set or images; None: TurntableNear, which is recorded first."""
+    """A view set or images; None: the preset's Turntable, which is recorded first."""
+    preset: Literal["small", "threedie"] = "small"
+    """"small": a small CNN, TurntableNear at 64 px, for a CPU. "threedie": the paper's ResNet-18, batch and learning
+    rate, Turntable at 128 px, for a GPU (--device auto); the paper trains for 168 million views."""
     source: Literal["poses", "augmentations", "saccades"] = "poses"
     """Where views and actions come from."""
     methods: tuple[str, ...] = (*MAIN, *BASELINES)
-    """Which to run. The floors, random weights and pixels, are measured beside the first."""
+    """Which to run. The floors, random weights and pixels, are measured in any case."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of weights, order and views."""
     views: int = 1_000_000
@@ -78,11 +134,13 @@ class Args:
     quick: bool = False
     """One seed, a quarter of the views, 2000 objects, probes on 500."""
     objects: int = 5000
-    """Recorded objects of TurntableNear, over all classes; a fifth is held out."""
+    """Recorded objects of Turntable, over all classes; a fifth is held out."""
     recorded_views: int = 20
     """Of each."""
-    batch_size: int = 64
-    lr: float = 1e-3
+    batch_size: int | None = None
+    """None: the preset's."""
+    lr: float | None = None
+    """None: the preset's."""
     precision: Literal["no", "bf16"] = "bf16"
     """Of the forward pass, for all methods alike."""
     lengths: tuple[int, ...] = (1, 2, 3, 5, 8)
@@ -97,47 +155,69 @@ def main(args: Args) -> None:
     torch.set_num_threads(1)
     if args.quick:
         args = replace(args, seeds=args.seeds[:1], views=args.views // 4, objects=2000, probe_objects=500)
-    if 1 not in args.lengths:
-        raise SystemExit(f"--lengths must have 1, the length of single views, among them, got {args.lengths}")
+    check(args)
     data = looked_at(args) if args.source == "saccades" else args.data or recorded(args)
+    open_data(data, True)  # converted once, so that no training's time has it
     folder = args.out / f"{data.stem}-{args.source}-{args.views}views{settings(args)}"
     outcomes: dict[str, list[dict[str, Any]]] = {name: [] for name in args.methods}
+    floors = []
     for seed in args.seeds:
+        floors.append(once(folder / f"floors-seed{seed}", lambda path, s=seed: measure_floors(args, data, s)))
         for name in args.methods:
             place = folder / f"{name.replace(' ', '_')}-seed{seed}"
             outcomes[name].append(once(place, lambda path, n=name, s=seed: run(args, data, n, s, path)))
-    if outcomes[args.methods[0]][0]["measured"]["accuracy"]:
-        CONSOLE.print(accuracy_table(args, outcomes))
-    CONSOLE.print(transformation_table(outcomes))
-    if len(args.seeds) > 1 and len(outcomes) > 1:
-        CONSOLE.print(difference_table(outcomes))
-    for table in path_tables(args, outcomes):
+    for table in tables(outcomes, floors, args.lengths, saccades=args.source == "saccades"):
         CONSOLE.print(table)
-    CONSOLE.print(retrieval_table(outcomes))
-    minutes = [outcome["cpu_seconds"] / 60 for found in outcomes.values() for outcome in found]
-    CONSOLE.print(f"{len(minutes)} runs, {sum(minutes):.0f} CPU-minutes, measuring included")
+    CONSOLE.print(spent([*floors, *(outcome for found in outcomes.values() for outcome in found)]))
     lengths = [name for name in outcomes if name.startswith("seq-")]
-    figure = plot_views([outcomes[name][0]["measured"] for name in lengths or outcomes])
+    figure = plot_views([averaged(name, outcomes[name]) for name in lengths or outcomes])
+    num = len(args.seeds)
+    figure.suptitle(f"means and 95 % intervals over {num} seeds" if num > 1 else "1 seed; 95 % intervals over objects")
     CONSOLE.print(str(save_png(figure, folder / "equivariance.png")), soft_wrap=True)
+
+
+def check(args: Args) -> None:
+    """Exit where the arguments do not go together."""
+    known = (*VARIANTS, *view_pairs.PRESETS)
+    if unknown := [name for name in args.methods if name not in known]:
+        raise SystemExit(f"--methods must be among {', '.join(known)}; got {', '.join(unknown)}")
+    if 1 not in args.lengths:
+        raise SystemExit(f"--lengths must have 1, the length of single views, among them, got {args.lengths}")
+    if args.source != "poses" and ("hues told" in args.methods or args.preset != "small"):
+        raise SystemExit(f'"hues told" and --preset threedie are for --source poses, got {args.source}')
+
+
+def spent(outcomes: list[dict[str, Any]]) -> str:
+    """What all runs took, by the clock that their trainings were timed by."""
+    parts = []
+    for clock, text in (("cpu", "CPU-minutes"), ("wall", "minutes by the wall clock")):
+        if seconds := [outcome["train_seconds"] for outcome in outcomes if outcome["clock"] == clock]:
+            parts.append(f"{sum(seconds) / 60:.1f} {text} of training ({len(seconds)} runs)")
+    measuring = sum(outcome["measure_seconds"] for outcome in outcomes) / 60
+    return ", ".join([*parts, f"{measuring:.1f} CPU-minutes of measuring"])
 
 
 def settings(args: Args) -> str:
     """What else changes results, for the folder's name, where it is not the default."""
     lengths = "" if args.lengths == Args.lengths else "-lengths" + "_".join(map(str, args.lengths))
-    forms = {"batch_size": "batch{}", "lr": "lr{:g}", "precision": "{}", "probe_objects": "{}probed"}
-    return lengths + changed(args, **forms)
+    preset = PRESETS[args.preset]
+    own = {name: None for name in ("batch_size", "lr") if getattr(args, name) == getattr(preset, name)}
+    forms = {"batch_size": "batch{}", "lr": "lr{:g}", "precision": "{}", "probe_objects": "{}probed", "device": "{}"}
+    return lengths + changed(replace(args, **own), preset="{}", **forms)
 
 
 def recorded(args: Args) -> Path:
-    """Objects of TurntableNear, each from as many random sides, under random hues; recorded once."""
-    path = args.out / f"turntable{args.objects}x{args.recorded_views}.hdf5"
+    """Objects of Turntable, each from as many random sides, under random hues; recorded once."""
+    preset = PRESETS[args.preset]
+    kind = "turntable" if args.preset == "small" else f"turntable{preset.image_size}px"
+    path = args.out / f"{kind}{args.objects}x{args.recorded_views}.hdf5"
     if not path.exists():
         part = path.with_suffix(".part")
         part.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         begun = time.perf_counter()
-        env = task(f"worldjepa_envs:{TURNTABLE}", horizon=args.recorded_views - 1)
-        collect(env, ScriptedPolicy(TURNTABLE), part, args.objects, seed=COLLECTION_SEED)
+        env = task(f"worldjepa_envs:{preset.env}", horizon=args.recorded_views - 1, image_size=preset.image_size)
+        collect(env, ScriptedPolicy(preset.env), part, args.objects, seed=COLLECTION_SEED)
         CONSOLE.print(f"{path.name}: {args.objects * args.recorded_views} views, {time.perf_counter() - begun:.0f} s")
         part.rename(path)
     return path
@@ -155,30 +235,51 @@ def looked_at(args: Args) -> Path:
 
 def configuration(args: Args, name: str) -> tuple[str, Any]:
     """Recipe and configuration of a method."""
-    config = seq_jepa.small()
+    preset = PRESETS[args.preset]
+    config = preset.config()
     if args.source == "augmentations":
         config = replace(config, source="augmentations", rotation_key=None)
     elif args.source == "saccades":
         config = replace(config, source="saccades", rotation_key=None, view_size=32, trunk_width=64)
     if name in VARIANTS:
         return "seq_jepa", VARIANTS[name](config)
-    return "view_pairs", view_pairs.same_views(view_pairs.small(view_pairs.PRESETS[name]()), config)
+    return "view_pairs", view_pairs.same_views(preset.baseline(view_pairs.PRESETS[name]()), config)
 
 
 def run(args: Args, data: Path, name: str, seed: int, folder: Path) -> dict[str, Any]:
     """Train, or go on, and measure."""
     recipe, config = configuration(args, name)
-    encoded = getattr(config, "observed", 1) + 1
-    steps = args.views // (args.batch_size * encoded)
-    fit = FitConfig(
+    fit = training(args, getattr(config, "observed", 1) + 1, seed, clock(args, folder))
+    options = Options(recipe=recipe, data=data, out=folder, resume=True, episodes=HELD_OUT, model=config, fit=fit)
+    with watched(args.device) as gpu:
+        trained = train(options)
+    speed = {"train_seconds": trained.fit.seconds, "clock": fit.clock, "ms_per_step": ms_per_step(trained)}
+    if trained.fit.metrics:  # else an earlier process has made the last step, and what the GPU did now says nothing
+        speed |= gpu
+    CONSOLE.print(said(folder.name, trained.fit.steps, speed))
+    begun = time.process_time()
+    found = equivariance.measure_run(folder, measurement(args, folder), CONSOLE)
+    equivariance.write_json(folder / equivariance.FILE, found)
+    parameters = sum(p.numel() for p in trained.learner.model.parameters() if p.requires_grad)
+    seconds = time.process_time() - begun
+    return {"steps": fit.steps, **speed, "measure_seconds": seconds, "parameters": parameters, "measured": found}
+
+
+def training(args: Args, encoded: int, seed: int, clock: Literal["wall", "cpu"]) -> FitConfig:
+    """The training loop's settings for a method that encodes so many views of a sample."""
+    preset = PRESETS[args.preset]
+    batch_size = args.batch_size or preset.batch_size
+    steps = max(1, args.views // (batch_size * encoded))
+    return FitConfig(
         steps=steps,
-        batch_size=args.batch_size,
-        lr=args.lr,
+        batch_size=batch_size,
+        lr=args.lr or preset.lr,
         lr_final=0.02,
-        warmup=min(200, steps // 10),
+        warmup=min(200, steps // 10) if args.preset == "small" else steps // 50,
         weight_decay=1e-3,
         average=0.0,
         precision=args.precision,
+        clock=clock,
         device=args.device,
         threads=1 if args.device == "cpu" else None,
         seed=seed,
@@ -186,126 +287,111 @@ def run(args: Args, data: Path, name: str, seed: int, folder: Path) -> dict[str,
         save_every=1000,
         monitor_every=0,
     )
-    options = Options(
-        recipe=recipe, data=data, out=folder, resume=True, episodes=Selection(valid=0.2), model=config, fit=fit
-    )
-    begun = time.process_time()
-    trained = train(options)
-    seconds = time.process_time() - begun
-    measured = Measured(
+
+
+def clock(args: Args, folder: Path) -> Literal["wall", "cpu"]:
+    """The clock that a run was begun by; of a new one processor time, where it is not a GPU that computes."""
+    begun = folder / "config.json"
+    if begun.exists():
+        return json.loads(begun.read_text())["fit"]["clock"]
+    return "cpu" if device(args) == "cpu" else "wall"
+
+
+def device(args: Args) -> str:
+    """Where networks run."""
+    return "cuda" if args.device == "auto" and torch.cuda.is_available() else "cpu"
+
+
+def measurement(args: Args, folder: Path) -> Measured:
+    """What is measured, of all methods and of the floors alike."""
+    preset = PRESETS[args.preset]
+    return Measured(
         (str(folder),),
         lengths=args.lengths,
         max_objects=args.probe_objects,
         state_keys=HUES if args.data is None and args.source == "poses" else (),
-        floors=name == args.methods[0],
-        probe_epochs=60,
+        floors=False,
+        probe_epochs=preset.probe_epochs,
+        probe_hidden=preset.probe_hidden,
+        device=device(args),
     )
-    found = equivariance.measure_run(folder, measured, CONSOLE)
-    equivariance.write_json(folder / equivariance.FILE, found)
-    parameters = sum(p.numel() for p in trained.learner.model.parameters() if p.requires_grad)
-    return {"steps": steps, "train_cpu_seconds": seconds, "parameters": parameters, "measured": found}
 
 
-def score(values: Sequence[float | None]) -> str:
-    """A cell: mean with interval, or the single value."""
-    known = [value for value in values if value is not None]
-    if len(known) < len(values) or not known:
-        return "-"
-    return over_seeds(known)
-
-
-def accuracy_table(args: Args, outcomes: dict[str, list[dict[str, Any]]]) -> Table:
-    """Top-1 of a linear probe: from one view's features, and from the aggregate (baselines: the mean) of M views."""
-    table = Table(
-        "method", "one view", *(f"{m} views" for m in args.lengths), "CPU min", title="top-1, held-out objects"
+def measure_floors(args: Args, data: Path, seed: int) -> dict[str, Any]:
+    """Random weights of the encoder that all methods have, and pixels, on the objects that methods are scored on."""
+    begun = time.process_time()
+    name, config = configuration(args, "simclr")
+    store = open_data(data, True)
+    episodes = choose_episodes(store, HELD_OUT)
+    torch.manual_seed(seed)
+    learner = make_learner(name, config, store.spec, fit_statistics(config, store, episodes["train"]))
+    options, key = measurement(args, data), config.image_key
+    learner = learner.to(options.device).eval()
+    models = {"encoder": online_features(learner, key), "pixels": pixel_features(key)}
+    views = RunData(store, episodes, ())
+    roles = [equivariance.encode_role(learner, views, role, models, options) for role in ("train", "valid")]
+    probe = ProbeSettings(
+        epochs=options.probe_epochs, hidden=options.probe_hidden, seed=options.seed, device=options.device
     )
-    for name, found in outcomes.items():
-        rows = [o["measured"]["accuracy"] for o in found]
-        kind = "aggregate" if "aggregate" in rows[0] else "encoder"
-        single = score([r["encoder"]["1"]["estimate"] for r in rows])
-        many = [score([r[kind][str(m)]["estimate"] for r in rows]) for m in args.lengths]
-        minutes = np.mean([o["train_cpu_seconds"] for o in found]) / 60
-        table.add_row(name, single, *many, f"{minutes:.1f}")
-        if kind == "aggregate":
-            mean = [score([r["encoder"][str(m)]["estimate"] for r in rows]) for m in args.lengths]
-            table.add_row(f"{name}, mean of features", "", *mean, "", style="dim")
-    first = next(iter(outcomes.values()))
-    for floor in ("random init", "pixels"):
-        rows = [o["measured"]["accuracy"][floor] for o in first]
-        cells = [score([r[str(m)]["estimate"] for r in rows]) for m in args.lengths]
-        table.add_row(floor, cells[0] if 1 in args.lengths else "", *cells, "", style="dim")
-    return table
+    measured = measure_views(learner, Split(roles[0], roles[1], probe, options.draws), args.lengths)
+    return {
+        "clock": None,
+        "train_seconds": 0.0,
+        "measure_seconds": time.process_time() - begun,
+        "measured": measured,
+    }
 
 
-def transformation_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
-    """R^2 of the transformation between two views, of one view's pose, and of the former from the aggregate."""
-    first = next(iter(outcomes.values()))
-    groups = first[0]["measured"]["groups"]
-    columns = [f"{kind} {group}" for kind in ("relative", "single") for group in groups]
-    table = Table("method", *columns, "leak", "rank", title="R^2, held-out objects; leak: relative, from the aggregate")
+@contextmanager
+def watched(device: str) -> Iterator[dict[str, float]]:
+    """What the work within takes of the GPU, filled in at its end: "gpu_busy" and "gpu_mib"; nothing without a GPU.
 
-    def cells(found: list[dict[str, Any]], encoder: str) -> list[str]:
-        shown = []
-        for kind in ("relative", "individual"):
-            for group in groups:
-                rows = [(o["measured"][kind] or {}).get(encoder, {}).get(group) for o in found]
-                shown.append(score([None if r is None else r["estimate"] for r in rows]))
-        return shown
-
-    for name, found in outcomes.items():
-        leaks = [o["measured"]["action_leakage"] for o in found]
-        leak = score([None if x is None else x[groups[0]]["estimate"] for x in leaks])
-        rank = np.mean([o["measured"]["collapse"]["rank"] for o in found])
-        table.add_row(name, *cells(found, "encoder"), leak, f"{rank:.1f}")
-    for floor in ("random init", "pixels"):
-        table.add_row(floor, *cells(first, floor), "", "", style="dim")
-    return table
-
-
-def difference_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
-    """The first method less each other one in R^2 of the first group, seed by seed: both saw the same objects."""
-    first, *others = outcomes
-    group = outcomes[first][0]["measured"]["groups"][0]
-    table = Table("method", *(f"{kind} {group}" for kind in ("relative", "single")), title="differences of R^2")
-
-    def scores(name: str, kind: str) -> list[float]:
-        return [o["measured"][kind]["encoder"][group]["estimate"] for o in outcomes[name]]
-
-    kinds = [kind for kind in ("relative", "individual") if outcomes[first][0]["measured"][kind]]
-    for other in others:
-        pairs = [zip(scores(first, kind), scores(other, kind), strict=True) for kind in kinds]
-        table.add_row(f"{first} - {other}", *(over_seeds([a - b for a, b in pair], sign=True) for pair in pairs))
-    return table
+    Busy is the share of time in which any kernel runs, of this process or of others, as nvidia-smi samples it five
+    times a second; memory is the allocator's peak.
+    """
+    found: dict[str, float] = {}
+    if device == "cpu" or not torch.cuda.is_available():
+        yield found
+        return
+    torch.cuda.reset_peak_memory_stats()
+    query = ["nvidia-smi", f"--id=GPU-{torch.cuda.get_device_properties(0).uuid}", "--query-gpu=utilization.gpu"]
+    with TemporaryFile("w+") as file:
+        sampler = None
+        if shutil.which("nvidia-smi"):
+            sampler = subprocess.Popen([*query, "--format=csv,noheader,nounits", "--loop-ms=200"], stdout=file)
+        try:
+            yield found
+        finally:
+            if sampler is not None:
+                sampler.terminate()
+                sampler.wait()
+        file.seek(0)
+        share = busy(file.read())
+    if share is not None:
+        found["gpu_busy"] = share
+    found["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
 
 
-def path_tables(args: Args, outcomes: dict[str, list[dict[str, Any]]]) -> list[Table]:
-    """R^2 of the transformation from the first view to the one to be predicted, with the two ablations."""
-    tables = []
-    for name, found in outcomes.items():
-        if not found[0]["measured"]["path_integration"]:
-            continue
-        group = found[0]["measured"]["groups"][0]
-        table = Table("path integration", *(f"{m} views" for m in args.lengths), title=f"{name}: R^2 of {group}")
-        for condition in found[0]["measured"]["path_integration"]:
-            rows = [o["measured"]["path_integration"][condition] for o in found]
-            cells = [score([r[str(m)][group]["estimate"] for r in rows]) for m in args.lengths]
-            table.add_row(condition, *cells)
-        tables.append(table)
-    return tables
+def busy(sampled: str) -> float | None:
+    """Mean of percentages, one a line, from the first kernel on: what precedes it is opening the data."""
+    percent = [float(line) for line in sampled.split() if line.isdigit()]
+    first = next((i for i, value in enumerate(percent) if value > 0), len(percent))
+    return sum(percent[first:]) / (100 * len(percent[first:])) if percent[first:] else None
 
 
-def retrieval_table(outcomes: dict[str, list[dict[str, Any]]]) -> Table:
-    """Where a predicted view stands among an object's, with as many observed views as in training."""
-    shown = {name: found for name, found in outcomes.items() if found[0]["measured"]["retrieval"]}
-    known = [list(next(iter(f[0]["measured"]["retrieval"].values()))["model"]) for f in shown.values()]
-    table = Table("method", *(known[0] if known else ()), title="retrieval of the predicted view")
-    for name, found in shown.items():
-        rows = [o["measured"]["retrieval"] for o in found]
-        fitting = [int(m) for m in rows[0] if int(m) <= found[0]["measured"]["observed"]]
-        length = str(max(fitting))
-        cells = [score([r[length]["model"][key]["estimate"] for r in rows]) for key in known[0]]
-        table.add_row(name, *cells)
-    return table
+def ms_per_step(trained: Trained) -> float:
+    """Milliseconds of a step over the whole training, by its clock."""
+    return 1e3 * trained.fit.seconds / trained.fit.steps
+
+
+def said(name: str, steps: int, speed: dict[str, Any]) -> str:
+    """A line on a finished training."""
+    text = f"{name}: {steps} steps of {speed['ms_per_step']:.1f} ms ({speed['clock']} time)"
+    if "gpu_busy" in speed:
+        text += f", the GPU computing {100 * speed['gpu_busy']:.0f} % of the time"
+    if "gpu_mib" in speed:
+        text += f", at most {speed['gpu_mib']:.0f} MiB of its memory"
+    return text
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the benchmarks that train policies share: a training with a budget, evaluations, their records, and tables."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -229,7 +230,9 @@ def once(folder: Path, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
         begun = time.process_time()
         outcome = run(folder)
         outcome["cpu_seconds"] = time.process_time() - begun
-        path.write_text(json.dumps(outcome, indent=1) + "\n")
+        part = path.with_suffix(f".part{os.getpid()}")  # two processes may make the same outcome
+        part.write_text(json.dumps(outcome, indent=1) + "\n")
+        part.replace(path)  # a killed process leaves the whole outcome or none
     return {**json.loads(path.read_text()), "folder": folder}
 
 
@@ -284,7 +287,8 @@ def references(
 def success_table(
     title: str, outcomes: Sequence[dict[str, Any]], found_once: dict[str, Evaluation], first: str
 ) -> Table:
-    """Success of every policy over seeds, milliseconds an action, steps of training.
+    """Success of every policy over seeds, 95th percentile of milliseconds an action (that of planners is a plan),
+    steps of training.
 
     Args:
         title: of the table.
@@ -292,7 +296,7 @@ def success_table(
         found_once: evaluations that no training seed changes.
         first: the policy whose differences to the others are shown.
     """
-    table = Table("policy", "success", "each seed", "ms a plan", "trained steps", title=title)
+    table = Table("policy", "success", "each seed", "ms an action, p95", "trained steps", title=title)
     found: dict[str, list[Evaluation]] = {}
     steps: dict[str, list[int]] = {}
     for outcome in outcomes:
