@@ -59,7 +59,7 @@ def metaworld_expert(task: str, *, noise: float = 0.0, seed: int = 0) -> Expert:
             warnings.filterwarnings("ignore", message="Constant.s. may be too high")  # clipped, as it says
             return np.stack([np.clip(policy.get_action(row), -1.0, 1.0) for row in rows])
 
-    return Expert(law, noise=noise, seed=seed)
+    return Expert(law, reads=("hand", "object", "goal"), noise=noise, seed=seed)
 
 
 def task_of(env_id: str) -> str | None:

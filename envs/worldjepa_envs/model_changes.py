@@ -10,7 +10,7 @@ from worldjepa_envs import rendering  # noqa: F401  # isort: skip  (chooses the 
 import mujoco
 import numpy as np
 
-_GEOMS = ("geom_rgba", "geom_size", "geom_pos", "geom_rbound", "geom_aabb")
+_GEOMS = ("geom_type", "geom_rgba", "geom_size", "geom_pos", "geom_rbound", "geom_aabb")
 _BODIES = ("body_mass", "body_inertia", "body_subtreemass", "body_invweight0")
 _JOINTS = ("dof_damping", "dof_invweight0", "dof_M0", "actuator_acc0")
 _CAMERAS = ("cam_pos", "cam_pos0", "cam_poscom0")
@@ -58,6 +58,23 @@ def resize(model: Any, geoms: np.ndarray, factors: tuple[float, float, float]) -
             half, reach = np.array([size[0], size[0], length]), length if capsule else np.hypot(size[0], size[1])
         model.geom_rbound[geom] = reach
         model.geom_aabb[geom, 3:] = half
+
+
+def make_boxes(model: Any, geoms: np.ndarray) -> None:
+    """Turn ``geoms`` [G] bool, cylinders and capsules, into boxes as wide and long, without the round ends."""
+    model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)  # its boxes are those of the old sizes
+    for geom in np.flatnonzero(geoms).tolist():
+        radius, length = model.geom_size[geom, :2]
+        size = np.array([radius, radius, length])
+        model.geom_type[geom] = int(mujoco.mjtGeom.mjGEOM_BOX)
+        model.geom_size[geom], model.geom_aabb[geom, 3:] = size, size
+        model.geom_rbound[geom] = np.linalg.norm(size)
+
+
+def move(model: Any, geoms: np.ndarray, offset: Any) -> None:
+    """Move ``geoms`` [G] bool in their body by ``offset`` [3] (m)."""
+    model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)  # its boxes are those of the old places
+    model.geom_pos[geoms] += np.asarray(offset)
 
 
 def shift_camera(model: Any, shift: Any) -> None:

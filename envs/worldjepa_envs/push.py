@@ -200,7 +200,10 @@ class PushEnv(Simulation):
 
     def _solve(self) -> None:
         x, y, angle = self._goal
-        back = BACK * self.variation["block_size"] + FINGER_RADIUS * self.variation["agent_size"]
+        finger = FINGER_RADIUS * self.variation["agent_size"]
+        if self.variation["agent_shape"]:  # a box along the table's sides: how far it reaches towards the block's back
+            finger *= abs(math.cos(angle)) + abs(math.sin(angle))
+        back = BACK * self.variation["block_size"] + finger
         self.data.qpos[:] = x, y, angle, x - back * math.cos(angle), y - back * math.sin(angle)
 
     def _command(self, action: np.ndarray) -> None:

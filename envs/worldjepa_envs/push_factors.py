@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from worldjepa_envs.model_changes import paint, resize, shift_camera
+from worldjepa_envs.model_changes import make_boxes, move, paint, resize, shift_camera
 from worldjepa_envs.variation import Factor, Factors, Value, colour, number, switch
 
 FACTORS = Factors(
@@ -16,6 +16,8 @@ FACTORS = Factors(
         "agent_color": colour((235, 125, 66)),
         "block_color": colour((84, 115, 173)),
         "background_color": colour((219, 212, 199), pale=True),
+        "agent_shape": Factor(spaces.Discrete(2), 0),  # 0 a cylinder, 1 a box along the table's sides
+        "block_shape": Factor(spaces.Discrete(3), 0),  # 0 a T, 1 and 2 an L
         "block_size": number(0.8, 1.25, 1.0),
         "agent_size": number(0.75, 1.5, 1.0),
         "block_mass": number(0.25, 4.0, 1.0),
@@ -24,7 +26,11 @@ FACTORS = Factors(
         "distractor": switch(),
     }
 )
-"""Sizes, mass and friction are multiples of the usual ones; the camera moves by ``camera_shift`` (m)."""
+"""Sizes, mass and friction are multiples of the usual ones; the camera moves by ``camera_shift`` (m).
+
+The stem of an L is at the left (1) or the right end (2) of the flat back, as the finger sees it that pushes there; the
+block turns about the same point as a T does, and moves as easily."""
+_STEM_TO_EDGE = 0.086  # m along the back from the middle to where the stem's side ends with it; the goal's rim alike
 
 
 def vary_push(model: Any, values: dict[str, Value]) -> None:
@@ -36,12 +42,17 @@ def vary_push(model: Any, values: dict[str, Value]) -> None:
             paint(model, model.geom_bodyid == body, values[name])
     if values["background_color"] != usual["background_color"]:
         paint(model, np.arange(model.ngeom) == model.geom("table").id, values["background_color"])
+    if values["block_shape"]:
+        stems = np.isin(model.geom_bodyid, (block, goal)) & (model.geom_pos[:, 0] > 0.0)
+        move(model, stems, (0.0, (_STEM_TO_EDGE, -_STEM_TO_EDGE)[values["block_shape"] - 1], 0.0))
     if values["block_size"] != 1.0:
         flat = (values["block_size"], values["block_size"], 1.0)
         for body in (block, goal):
             resize(model, model.geom_bodyid == body, flat)
     if values["agent_size"] != 1.0:
         resize(model, model.geom_bodyid == finger, (values["agent_size"], 1.0, 1.0))  # a cylinder: radius first
+    if values["agent_shape"]:
+        make_boxes(model, model.geom_bodyid == finger)
     if values["block_mass"] != 1.0:
         model.body_mass[block] *= values["block_mass"]
         model.body_inertia[block] *= values["block_mass"]

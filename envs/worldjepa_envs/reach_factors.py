@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from worldjepa_envs.model_changes import paint, resize, shift_camera
+from worldjepa_envs.model_changes import make_boxes, paint, resize, shift_camera
 from worldjepa_envs.variation import Factor, Factors, Value, colour, number, switch
 
 FACTORS = Factors(
@@ -16,6 +16,8 @@ FACTORS = Factors(
         "agent_color": colour((235, 125, 66)),
         "arm_color": colour((84, 115, 173)),
         "background_color": colour((219, 212, 199), pale=True),
+        "agent_shape": Factor(spaces.Discrete(2), 0),  # 0 a cylinder, 1 a box
+        "arm_shape": Factor(spaces.Discrete(2), 0),  # 0 capsules, 1 boxes from joint to joint
         "arm_width": number(0.7, 1.6, 1.0),
         "arm_mass": number(0.5, 3.0, 1.0),
         "joint_friction": number(0.0, 10.0, 1.0),
@@ -23,8 +25,8 @@ FACTORS = Factors(
         "distractor": switch(),
     }
 )
-"""Width, mass and (viscous) friction are multiples of the usual ones; ``agent_color`` is the fingertip's; the camera
-moves by ``camera_shift`` (m)."""
+"""Width, mass and (viscous) friction are multiples of the usual ones; ``agent_color`` and ``agent_shape`` are the
+fingertip's; the camera moves by ``camera_shift`` (m)."""
 
 
 def vary_reach(model: Any, values: dict[str, Value]) -> None:
@@ -43,6 +45,9 @@ def vary_reach(model: Any, values: dict[str, Value]) -> None:
             paint(model, geoms, values[name])
     if values["arm_width"] != 1.0:
         resize(model, links | tip, (values["arm_width"], 1.0, 1.0))  # capsules and a cylinder: radius first
+    for name, geoms in (("agent_shape", tip), ("arm_shape", links)):
+        if values[name]:
+            make_boxes(model, geoms)
     if values["arm_mass"] != 1.0:
         model.body_mass[arm] *= values["arm_mass"]
         model.body_inertia[arm] *= values["arm_mass"]

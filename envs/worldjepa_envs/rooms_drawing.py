@@ -3,25 +3,33 @@
 import numpy as np
 
 EXTENT = 8.0 / 7.0
-"""The picture shows [-EXTENT, EXTENT]: around the square is a frame of a sixteenth of the picture."""
+"""The picture shows [-EXTENT, EXTENT] around its centre: around the square is a frame of a sixteenth of the picture."""
 
 
 def canvas(
-    size: int, layout: np.ndarray, wall: np.ndarray, door: np.ndarray, floor: np.ndarray, colour: np.ndarray
+    size: int,
+    centre: np.ndarray,
+    layout: np.ndarray,
+    wall: np.ndarray,
+    door: np.ndarray,
+    floor: np.ndarray,
+    colour: np.ndarray,
 ) -> np.ndarray:
     """Pictures [N, size, size, 3] uint8 of empty rooms.
 
     Args:
         size: rows and columns.
+        centre: [N, 2] what is in the middle of the picture.
         layout: [N, 2] x of the wall, y of the door.
         wall, door: [N] half thickness of the wall, half width of the door.
         floor, colour: [N, 3] of floor and wall, 0 to 255.
     """
-    one = np.ones(1)
-    inside = _covered(size, -one, one)
-    across = _covered(size, layout[:, 0] - wall, layout[:, 0] + wall)
-    gap = _covered(size, layout[:, 1] - door, layout[:, 1] + door)[:, ::-1]  # the first row is the top, y = EXTENT
-    room = inside[:, :, None] * inside[:, None, :] * (1.0 - across[:, None, :] * (1.0 - gap[:, :, None]))
+    x, y = centre[:, 0], centre[:, 1]
+    columns = _covered(size, -1.0 - x, 1.0 - x)
+    rows = _covered(size, y - 1.0, y + 1.0)  # the first row is the top
+    across = _covered(size, layout[:, 0] - wall - x, layout[:, 0] + wall - x)
+    gap = _covered(size, layout[:, 1] - door - y, layout[:, 1] + door - y)[:, ::-1]
+    room = rows[:, :, None] * columns[:, None, :] * (1.0 - across[:, None, :] * (1.0 - gap[:, :, None]))
     return _rounded(colour[:, None, None] + room[..., None] * (floor - colour)[:, None, None])
 
 
@@ -32,7 +40,7 @@ def add_dots(
 
     Args:
         image: uint8.
-        position: [N, 2] centres.
+        position: [N, 2] centres, from the picture's.
         radius: [N].
         square: [N] bool.
         colour: [N, 3], 0 to 255.

@@ -1,5 +1,6 @@
 """What may vary in TwoRooms."""
 
+import numpy as np
 from gymnasium import spaces
 
 from worldjepa_envs.rooms import DOOR, RADIUS, SPEED, WALL
@@ -15,7 +16,9 @@ FACTORS = Factors(
         "agent_speed": number(0.04, 0.12, SPEED),
         "door_width": number(0.2, 0.4, DOOR),
         "wall_width": number(0.04, 0.1, WALL),
+        "camera_shift": Factor(spaces.Box(-0.1, 0.1, (2,), np.float64), (0.0, 0.0)),
         "distractor": switch(),
     }
 )
-"""Widths are halves, in half sides of the square; ``agent_speed`` is the way at action 1."""
+"""Widths are halves, in half sides of the square; ``agent_speed`` is the way at action 1. The picture is of a place
+shifted by ``camera_shift`` (x to the right, y up), less than the frame is wide: all of the square stays in it."""

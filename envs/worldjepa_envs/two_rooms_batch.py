@@ -42,7 +42,7 @@ class TwoRoomsBatch:
         self._random_layout, self._goal_room, self._distance = random_layout, goal_room, start_distance
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.observation_space: Any = self._space()
-        self.agent, self.goal, self.layout = (np.zeros((num, 2)) for _ in range(3))
+        self.agent, self.goal, self.layout, self.centre = (np.zeros((num, 2)) for _ in range(4))
         self.radius, self.wall, self.door, self.speed = (np.ones(num) for _ in range(4))
         self.square, self.noisy = np.zeros(num, bool), np.zeros(num, bool)
         self.floor_colour, self.wall_colour, self.dot_colour = (np.zeros((num, 3)) for _ in range(3))
@@ -116,15 +116,16 @@ class TwoRoomsBatch:
     def rooms_image(self, size: int, rows: np.ndarray) -> np.ndarray:
         """Pictures [n, size, size, 3] of the empty rooms of some rows."""
         look = self.floor_colour[rows], self.wall_colour[rows]
-        return rooms_drawing.canvas(size, self.layout[rows], self.wall[rows], self.door[rows], *look)
+        place = self.centre[rows], self.layout[rows], self.wall[rows], self.door[rows]
+        return rooms_drawing.canvas(size, *place, *look)
 
     def picture(self, size: int) -> np.ndarray:
         """Pictures [N, size, size, 3] for people: with the goal."""
         everyone = np.ones(len(self.agent), bool)
         image = self.rooms_image(size, everyone)
         goal = np.tile(np.array(_GOAL, np.float64), (len(image), 1))
-        rooms_drawing.add_dots(image, self.goal, np.full(len(image), TOLERANCE), ~everyone, goal)
-        rooms_drawing.add_dots(image, self.agent, self.radius, self.square, self.dot_colour)
+        rooms_drawing.add_dots(image, self.goal - self.centre, np.full(len(image), TOLERANCE), ~everyone, goal)
+        rooms_drawing.add_dots(image, self.agent - self.centre, self.radius, self.square, self.dot_colour)
         _PANEL.paint(image, self._patches, self.noisy)
         return image
 
@@ -135,7 +136,7 @@ class TwoRoomsBatch:
             obs = {key: value.astype(np.float32) for key, value in parts.items()}
         if self.obs_type != "state":
             obs["image"] = self._canvas.copy()
-            rooms_drawing.add_dots(obs["image"], agent, self.radius, self.square, self.dot_colour)
+            rooms_drawing.add_dots(obs["image"], agent - self.centre, self.radius, self.square, self.dot_colour)
             _PANEL.paint(obs["image"], self._patches, self.noisy)
         return obs
 
@@ -145,7 +146,7 @@ class TwoRoomsBatch:
         self.wall[row], self.door[row] = values["wall_width"], values["door_width"]
         self.square[row], self.noisy[row] = values["agent_shape"], values["distractor"]
         self.floor_colour[row], self.wall_colour[row] = values["background_color"], values["wall_color"]
-        self.dot_colour[row] = values["agent_color"]
+        self.dot_colour[row], self.centre[row] = values["agent_color"], values["camera_shift"]
 
     def _draw(self, row: int, random: np.random.Generator) -> None:
         """A random start: the same whatever varies, but for what would be in a wall."""

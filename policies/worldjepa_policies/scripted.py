@@ -17,7 +17,8 @@ class ScriptedPolicy:
         env_kwargs: what the environment is made with, as `worldjepa.data.task.Task.kwargs`; some experts depend on it.
 
     Raises:
-        ValueError: the environment has no expert.
+        ValueError: the environment has no expert; names those that have one.
+        ModuleNotFoundError: the expert needs a simulator that is not installed; names the extra.
     """
 
     def __init__(self, env_id: str, *, noise: float = 0.0, seed: int = 0, env_kwargs: Mapping[str, Any] | None = None):
@@ -30,5 +31,9 @@ class ScriptedPolicy:
         self._expert.reset(done)
 
     def act(self, obs: TensorDict) -> Tensor:
-        """The expert's actions [B, A] for observations [B]."""
+        """The expert's actions [B, A] for observations [B].
+
+        Raises:
+            ValueError: the state that the expert reads is not observed.
+        """
         return self._expert.act(obs)

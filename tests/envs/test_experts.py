@@ -65,8 +65,18 @@ def test_reset_must_name_all_rows():
         policy.act(observations(2))
 
 
+@pytest.mark.parametrize("name", ["Push", "Reach", "TwoRooms"])
+def test_an_expert_that_is_shown_images_only_says_what_it_reads(name):
+    policy = worldjepa_envs.expert(f"worldjepa/{name}-v0")
+    begin(policy, 1)
+    with pytest.raises(ValueError, match=r'reads .*goal.* obs_type="state"'):
+        policy.act(TensorDict({"image": torch.zeros(1, 8, 8, 3, dtype=torch.uint8)}, [1]))
+
+
 def test_unknown_environment_names_those_with_an_expert():
     with pytest.raises(ValueError, match="worldjepa/Push-v0"):
         worldjepa_envs.expert("CartPole-v1")
+    with pytest.raises(ValueError, match="worldjepa/PointMaze-<maze>-v0"):
+        worldjepa_envs.expert("worldjepa/PushT-v0")
     with pytest.raises(ValueError, match="noise"):
         worldjepa_envs.expert("worldjepa/Push-v0", noise=-1.0)

@@ -16,6 +16,9 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 for _looks in LOOKS.values():
     _looks.update(camera_shift=(0.05, 0.0, 0.0), distractor=1)
+LOOKS["Push"].update(block_shape=1)  # pushed in the middle of its back it moves as a T does
+LOOKS["Reach"].update(agent_shape=1, arm_shape=1)
+SHAPES = {"Push": {"agent_shape": 1, "block_shape": 2}, "Reach": {"agent_shape": 1, "arm_shape": 1}}
 PHYSICS = {
     "Push": {"block_size": 1.25, "agent_size": 1.5, "block_mass": 4.0, "table_friction": 8.0},
     "Reach": {"arm_mass": 3.0, "joint_friction": 10.0},
@@ -73,6 +76,47 @@ def test_a_larger_finger_or_block_touches_from_farther_off(factor, value, reach)
     assert varied["block"][-5, 0] - varied["pusher"][-5, 0] == pytest.approx(reach, abs=0.005)
 
 
+def finger_reach(env: Any, angle: float) -> float:
+    """How far the finger reaches towards the back of a block at ``angle``."""
+    return 0.02 * (abs(np.cos(angle)) + abs(np.sin(angle)) if env.variation["agent_shape"] else 1.0)
+
+
+@pytest.mark.parametrize("shape", [0, 1])
+def test_a_box_touches_a_turned_block_with_its_corner(shape):
+    env = make("Push")
+    env.reset(seed=1, options={"state": [-0.2, -0.03, 0.0, 0.0, np.pi / 4], "variation": {"agent_shape": shape}})
+    obs = [env.step(np.array([0.5, 0.0], np.float32))[0] for _ in range(18)][-1]
+    assert obs["block"][0] > 0.005  # it is pushed
+    cos, sin = obs["block"][2:]
+    gap = (obs["block"][:2] - obs["pusher"]) @ [cos, sin]
+    assert gap == pytest.approx(0.04 + finger_reach(env, np.arctan2(sin, cos)), abs=0.002)
+
+
+@pytest.mark.parametrize(("shape", "touched_at"), [(0, -0.044), (1, 0.042), (2, -0.13)])
+def test_the_stem_is_touched_where_it_is(shape, touched_at):
+    env = make("Push")
+    state = [-0.02, -0.2, -0.1, 0.0, 0.0]  # beside the stem's end, to go across it
+    obs, _ = env.reset(seed=1, options={"state": state, "variation": {"block_shape": shape}})
+    while abs(obs["block"][3]) < 1e-4:
+        before, obs = obs, env.step(np.array([0.0, 0.5], np.float32))[0]
+    assert before["pusher"][1] - 0.003 <= touched_at <= obs["pusher"][1] + 0.003
+
+
+def test_goals_with_boxes_touch_and_press_nothing():
+    env = make("Push", goal_obs=True)
+    for seed in range(10):
+        obs, _ = env.reset(seed=seed, options={"variation": SHAPES["Push"]})
+        cos, sin = obs["goal_block"][2:]
+        angle = np.arctan2(sin, cos)
+        gap = (obs["goal_block"][:2] - obs["goal_pusher"]) @ [cos, sin]
+        assert gap == pytest.approx(0.04 + finger_reach(env, angle), abs=1e-6)
+        there = [*obs["goal_pusher"], *obs["goal_block"][:2], angle]
+        placed, _ = env.reset(seed=seed, options={"state": there, "variation": SHAPES["Push"]})
+        for _ in range(3):
+            after = env.step(np.zeros(2, np.float32))[0]
+        np.testing.assert_allclose(after["block"], placed["block"], atol=2e-3)
+
+
 def test_starts_are_the_same_whatever_varies():
     for name in ("Push", "Reach"):
         first, second = make(name), make(name, variation="all")
@@ -83,14 +127,30 @@ def test_starts_are_the_same_whatever_varies():
 
 
 @pytest.mark.draws
-@pytest.mark.parametrize("name", ["Push", "Reach"])
-def test_the_next_episode_is_as_if_nothing_had_varied(name):
+@pytest.mark.parametrize(
+    ("name", "variation"), [("Push", "all"), ("Reach", "all"), *((name, SHAPES[name]) for name in SHAPES)]
+)
+def test_the_next_episode_is_as_if_nothing_had_varied(name, variation):
     env, fresh = make(name, obs_type="state+pixels"), make(name, obs_type="state+pixels")
-    episode(env, "all")
+    episode(env, variation)
     after, before = episode(env), episode(fresh)
     assert all((after[key] == before[key]).all() for key in before)
     env.close()
     fresh.close()
+
+
+@pytest.mark.draws
+@pytest.mark.parametrize("wide", [1.0, 1.6])
+def test_the_fingertip_is_seen_on_arms_of_boxes(wide):
+    env = make("Reach", obs_type="pixels")
+    bright = {"agent_color": (255, 0, 0), "arm_color": (0, 0, 255), "arm_width": wide}
+    seen = []
+    for shape in (0, 1):
+        shapes = {"agent_shape": shape, "arm_shape": shape}
+        image = episode(env, {**bright, **shapes}, 0)["image"][0].astype(int)
+        seen.append(int((image[..., 0] > image[..., 1:].max(-1) + 60).sum()))
+    assert min(seen) >= 3
+    env.close()
 
 
 @pytest.mark.draws
@@ -130,7 +190,7 @@ def test_goals_are_solved_states_in_all_variations():
 @pytest.mark.parametrize("name", ["Push", "Reach"])
 def test_factors_are_described_and_others_refused(name):
     env = make(name)
-    assert {*LOOKS[name], *PHYSICS[name]} <= set(env.variations)
+    assert {*LOOKS[name], *PHYSICS[name], *SHAPES[name]} <= set(env.variations)
     assert env.variation["distractor"] == 0
     for factor, space in env.variations.items():
         assert space.contains(np.asarray(env.variation[factor], space.dtype)), factor

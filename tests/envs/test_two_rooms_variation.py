@@ -13,6 +13,7 @@ LOOKS = {
     "background_color": (255, 255, 255),
     "wall_color": (120, 0, 0),
     "agent_shape": 1,
+    "camera_shift": (0.1, -0.05),
     "distractor": 1,
 }
 
@@ -60,6 +61,27 @@ def test_each_look_changes_its_own_pixels():
     assert differ["wall_color"][frame].all()
     assert not differ["background_color"][frame].any()
     assert not (differ["wall_color"] & differ["background_color"])[~dot].all()
+
+
+@pytest.mark.parametrize("pixels", [(2, 0), (0, 2), (-2, 1)])
+def test_the_camera_moves_over_the_square(pixels):
+    right, up = pixels
+    _, plain = start()
+    env, obs = start({"camera_shift": (right / 28, up / 28)})  # 28 pixels a half side
+    assert env.variation["camera_shift"] == (right / 28, up / 28)
+    for key in ("image", "goal_image"):
+        wide = np.pad(plain[key].astype(int), ((2, 2), (2, 2), (0, 0)), "edge")  # all walls out there
+        seen = wide[2 - up : 66 - up, 2 + right : 66 + right]
+        assert np.abs(seen - obs[key]).max() <= 1  # of rounding
+
+
+@pytest.mark.parametrize("shift", [(0.1, 0.1), (-0.1, -0.1)])
+def test_all_of_the_square_stays_in_view(shift):
+    env = TwoRoomsEnv(obs_type="pixels", variation={"camera_shift": shift, "agent_radius": 0.06})
+    for corner in ((0.94, 0.94), (-0.94, -0.94)):
+        image = env.reset(options={"state": [*corner, 0.0, 0.0, 0.0, 0.0]})[0]["image"].astype(int)
+        dot = (image[..., 0] - image[..., 2] > 100).sum() / 28**2
+        assert dot == pytest.approx(np.pi * 0.06**2, rel=0.35)  # but for its pale edge
 
 
 def test_size_and_shape_are_drawn():
@@ -115,6 +137,7 @@ def test_the_distractor_flickers_at_every_step_as_its_seed_says():
 
 def test_many_at_once_vary_as_one_does():
     kwargs = {"obs_type": "state+pixels", "goal_obs": True, "variation": "all", "start_distance": (0.4, 0.8)}
+    kwargs |= {"render_mode": "rgb_array", "render_size": 48}
     ours = gym.make_vec(ENV_ID, 4, **kwargs)
     theirs = gym.make_vec(ENV_ID, 4, vectorization_mode="sync", **kwargs)
     first, second = ours.reset(seed=4)[0], theirs.reset(seed=4)[0]
@@ -124,6 +147,7 @@ def test_many_at_once_vary_as_one_does():
         seen |= {values["distractor"] for values in ours.unwrapped.variation}
         assert all((first[key] == second[key]).all() for key in second)
         first, second = ours.step(action)[0], theirs.step(action)[0]
+    np.testing.assert_array_equal(ours.render(), theirs.render())
     assert ours.unwrapped.variation == list(theirs.get_attr("variation"))
     assert seen == {0, 1}
 
