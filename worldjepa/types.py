@@ -15,6 +15,7 @@ A batch is a ``TensorDict`` with batch_size [B]:
 ``action_valid``   [B, T] bool     False where an action is padding
 ``reward``         [B, T]          where the data has it
 ``terminated``     [B, T] bool     where the data has it
+``success``        [B, T] bool     where the data has it: the task is solved in ``obs[:, t + 1]``
 =================  ==============  =====================================================================
 
 Observation keys are written "a/b" in configurations and nested (``obs["a", "b"]``) in tensordicts.

@@ -19,8 +19,9 @@ class InverseDynamicsPolicy:
     """Executes the action block that inverse dynamics gives for (present, goal), then asks again.
 
     An amortised planner (arXiv 2605.08732): one pass instead of thousands of imagined sequences. The head must have
-    been trained on pairs as far apart as goals are (`InverseDynamics` with ``max_gap``); one trained on neighbours only
-    is asked about what it never saw unless the goal is a block away.
+    been trained on pairs as far apart as goals are: `ac_jepa.Config` with ``inverse`` above 0 and ``inverse_gap`` as
+    many blocks as that. One trained on neighbours only, the default, is asked about what it never saw unless the goal
+    is a block away.
 
     Args:
         learner: whose objective has an `InverseDynamics` term.

@@ -51,6 +51,8 @@ def test_a_recording_replays_in_the_environment(tmp_path: Path) -> None:
             assert episode.reward[t] == pytest.approx(reward, abs=1e-6)
         assert episode.obs["place/x"][-1] == pytest.approx(obs["place"]["x"], abs=1e-6)
         assert episode.success == info["is_success"]
+        assert episode.step_success is not None
+        assert episode.step_success.tolist() == [False] * (episode.num_actions - 1) + [episode.success]
         assert episode.terminated is not None
         assert episode.truncated is not None
         assert (episode.terminated[-1], episode.truncated[-1]) == (terminated, truncated)
@@ -82,6 +84,22 @@ def test_only_solved_episodes_are_kept(tmp_path: Path) -> None:
     again = collect("tiny/Walk-v0", tiny_envs.Restless(), tmp_path / "b.hdf5", 15, only_success=True)
     assert same(read(tmp_path / "a.hdf5"), read(tmp_path / "b.hdf5"))
     assert again.num_tried == found.num_tried
+
+
+def test_an_episode_may_go_on_after_success(tmp_path: Path) -> None:
+    options = {"num_episodes": 6, "seed": 1, "stop_on_success": False}
+    found = collect(task("tiny/Walk-v0", terminate=False), tiny_envs.Homing(), tmp_path / "a.hdf5", **options)
+    assert (found.num_ended, found.num_steps) == (0, 6 * 25)
+    for episode in read(tmp_path / "a.hdf5"):
+        assert episode.step_success is not None
+        away = np.abs(episode.obs["place/x"][1:, 0])
+        assert np.array_equal(episode.step_success, away < 0.1)
+        assert episode.success == episode.step_success.any()
+    assert not all(
+        episode.step_success[-1] for episode in read(tmp_path / "a.hdf5") if episode.step_success is not None
+    )
+    ending = collect("tiny/Walk-v0", tiny_envs.Homing(), tmp_path / "b.hdf5", **options)
+    assert ending.num_ended == ending.num_success > 0
 
 
 def test_giving_up_keeps_what_there_is(tmp_path: Path) -> None:

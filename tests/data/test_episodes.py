@@ -28,11 +28,19 @@ def test_the_last_observation_may_be_missing(frames):
     assert (episode.num_actions, episode.num_observations) == (5, frames)
 
 
-@pytest.mark.parametrize("field", ["reward", "terminated", "truncated"])
+@pytest.mark.parametrize("field", ["reward", "terminated", "truncated", "step_success"])
 def test_vectors_have_one_entry_for_each_action(field):
     dtype = np.float32 if field == "reward" else np.bool_
     with pytest.raises(ValueError, match=rf"expected {field} of shape \[5\].* got \[6\]"):
         make_episode(5, 0, **{field: np.zeros(6, dtype)})
+
+
+def test_a_solved_episode_is_solved_by_its_last_action_unless_the_steps_say_more():
+    steps = np.array([False, True, True, False])
+    assert make_episode(4, 0).solved is None
+    found = [make_episode(4, 0, **fields).solved for fields in ({"success": True}, {"success": False})]
+    assert [x.tolist() for x in found if x is not None] == [[False, False, False, True], [False] * 4]
+    assert make_episode(4, 0, success=True, step_success=steps).solved is steps
 
 
 def test_nan_actions_are_named_by_step_and_dimension():

@@ -108,6 +108,9 @@ def test_nested_spaces_and_images(tmp_path, jpeg):
     velocity = observations["/robot/_index_1/velocity"].astype(np.float32)
     np.testing.assert_array_equal(store.steps["obs", "robot", "1", "velocity"].numpy(), velocity)
     assert read.success is True
+    assert read.step_success is not None
+    assert read.step_success.tolist() == [False, False, True, False, False], "the first info is of the reset"
+    np.testing.assert_array_equal(store.arrays["success"], [*read.step_success, False])
 
 
 def test_jpegs_of_equal_length_are_a_plain_table(tmp_path):

@@ -30,11 +30,12 @@ def recorded(tmp_path) -> Path:
 def test_what_is_written_is_read_back_exactly(tmp_path, last):
     path = tmp_path / "demos.hdf5"
     full = [make_full_episode(length, number, last=last) for number, length in enumerate(LENGTHS)]
-    bare = [make_episode(4, 9, last=last)]
+    steps = np.array([False, True, True, False])
+    bare = [make_episode(4, 9, last=last), make_episode(4, 10, last=last, success=True, step_success=steps)]
     with RobomimicWriter(path, SPEC) as writer:
         names = [writer.append(episode) for episode in full + bare]
     with open_source(path) as source:
-        assert source.names == names == [f"demo_{i}" for i in range(6)]
+        assert source.names == names == [f"demo_{i}" for i in range(7)]
         assert source.spec == SPEC
         for written, read in zip(full + bare, source, strict=True):
             assert_same(written, read)

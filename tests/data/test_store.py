@@ -53,8 +53,20 @@ def test_a_store_holds_every_value_once(tmp_path, last):
         for key, value in episode.obs.items():
             assert store.arrays[f"obs/{key}"].dtype == value.dtype
             np.testing.assert_array_equal(store.arrays[f"obs/{key}"][start:end], value)
-        for name in ("action", "reward", "terminated"):
-            np.testing.assert_array_equal(store.arrays[name][start : start + num], getattr(episode, name))
+        for name, field in (("action",) * 2, ("reward",) * 2, ("terminated",) * 2, ("success", "solved")):
+            np.testing.assert_array_equal(store.arrays[name][start : start + num], getattr(episode, field))
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_store_of_before_success_was_stored_tells_it_from_the_flags(tmp_path, last):
+    store = open_store(_record(tmp_path / "demos.hdf5", last=last))
+    (store.folder / "steps" / "success.memmap").unlink()
+    older = Store.open(store.folder)
+    np.testing.assert_array_equal(older.arrays["success"], store.arrays["success"])
+    assert older.arrays["success"].dtype == bool
+    header = json.loads((store.folder / "store.json").read_text())
+    (store.folder / "store.json").write_text(json.dumps({**header, "success": [None, *header["success"][1:]]}))
+    assert "success" not in Store.open(store.folder).arrays, "of one episode nobody knows"
 
 
 def test_steps_are_a_memory_mapped_tensordict(recorded):
@@ -127,7 +139,7 @@ def test_a_field_that_only_some_episodes_have_is_left_out_with_a_warning(tmp_pat
     with RobomimicWriter(path, SPEC) as writer:
         writer.append(make_full_episode(4, 0))
         writer.append(make_episode(5, 1))
-    with pytest.warns(UserWarning, match=r"some episodes have no \['reward', 'terminated'\]"):
+    with pytest.warns(UserWarning, match=r"some episodes have no \['reward', 'success', 'terminated'\]"):
         store = open_store(path)
     assert set(store.arrays) == {"obs/agent/pos", "obs/state", "obs/image", "action"}
 

@@ -1,9 +1,11 @@
 """Windows against a reference written out step by step; their order; the split."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
-from recordings import SPEC, make_full_episode
+from recordings import SPEC, make_episode, make_full_episode
 
 from worldjepa.data import RobomimicWriter, Store, WindowSampler, open_store, split_episodes
 from worldjepa.data.store import file_bytes
@@ -35,6 +37,7 @@ def _reference(store: Store, number: int, time: int, history: int, horizon: int)
     window = {("obs", *key.split("/")): value[frames] for key, value in episode.obs.items()}
     for name in ("action", "reward", "terminated"):
         window[(name,)] = getattr(episode, name)[steps]
+    window[("success",)] = np.array([bool(episode.success) and t == episode.num_actions - 1 for t in steps])
     window[("valid",)] = np.array([0 <= t < episode.num_observations for t in wanted])
     window[("action_valid",)] = np.array([0 <= t < episode.num_actions for t in wanted[:-1]])
     return window
@@ -65,7 +68,7 @@ def _strided_reference(store: Store, number: int, time: int, history: int, horiz
     episode = make_full_episode(LENGTHS[number], number, last=last)
     reward, terminated = np.asarray(episode.reward), np.asarray(episode.terminated)
     window = {("obs", *key.split("/")): [] for key in episode.obs}
-    window |= {(name,): [] for name in ("action", "reward", "terminated", "valid", "action_valid")}
+    window |= {(name,): [] for name in ("action", "reward", "terminated", "success", "valid", "action_valid")}
     for offset in range(-history + 1, horizon + 1):
         frame = time + stride * offset
         for key, value in episode.obs.items():
@@ -77,6 +80,7 @@ def _strided_reference(store: Store, number: int, time: int, history: int, horiz
             window["action",].append(np.concatenate([episode.action[t] for t in edge]))
             window["reward",].append(sum(reward[t] for t in edge))
             window["terminated",].append(any(terminated[t] for t in edge))
+            window["success",].append(bool(episode.success) and edge[-1] == episode.num_actions - 1)
             window["action_valid",].append(all(0 <= t < episode.num_actions for t in block))
     return window
 
@@ -99,6 +103,7 @@ def test_strided_windows_are_the_defined_ones(store, history, horizon, stride):
     torch.testing.assert_close(again["action"], batch["action"][sampler.anchors(3)], rtol=0, atol=0)
 
 
+@pytest.mark.filterwarnings("ignore:.*shorter than the window")
 def test_a_strided_window_counts_images_in_its_frames_and_padding_in_steps(store):
     options = {"episodes": range(5), "batch_size": 4, "history": 2, "horizon": 2, "stride": 3}
     few = WindowSampler(store, **options, image_frames=3, unlabelled=[2])
@@ -116,6 +121,42 @@ def test_a_strided_window_counts_images_in_its_frames_and_padding_in_steps(store
     assert len(back) == sum(max(0, length - 5) for length in LENGTHS)
     with pytest.raises(ValueError, match=r"longest 12 actions, stride 7\); shorten history or horizon"):
         WindowSampler(store, **{**options, "stride": 7}, pad_back=False)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_success_is_that_of_the_frame_that_a_transition_leads_to(tmp_path, stride):
+    steps = np.array([False, True, True, False, False, True, False, False, True])
+    with RobomimicWriter(tmp_path / "demos.hdf5", SPEC) as writer:
+        writer.append(make_episode(9, 0, success=True, step_success=steps))
+    options = {"episodes": [0], "batch_size": 4, "horizon": 2, "stride": stride, "pad_back": False}
+    sampler = WindowSampler(open_store(tmp_path / "demos.hdf5"), **options)
+    batch = sampler.at(range(len(sampler)))
+    solved = np.array([False, *steps])  # of frames
+    for time, row in enumerate(batch["success"]):
+        assert row.tolist() == solved[[time + stride, time + 2 * stride]].tolist()
+
+
+def test_data_that_says_nothing_of_success_gives_none(tmp_path):
+    with RobomimicWriter(tmp_path / "demos.hdf5", SPEC) as writer:
+        writer.append(make_episode(9, 0))
+    assert "success" not in WindowSampler(
+        open_store(tmp_path / "demos.hdf5"), episodes=[0], batch_size=4, horizon=2
+    ).batch(0)
+
+
+def test_episodes_that_are_shorter_than_a_window_are_counted_in_a_warning(store):
+    options = {"episodes": range(5), "batch_size": 4, "history": 2, "stride": 2, "horizon": 2}
+    with pytest.warns(
+        UserWarning, match=r"3 of 5 episodes are shorter than the window of 6 steps and are not used; sho"
+    ):
+        whole = WindowSampler(store, **options, pad_front=False, pad_back=False)
+    assert {name for name, _ in whole.locate(range(len(whole)))} == {"demo_0", "demo_2"}
+    with pytest.warns(UserWarning, match=r"1 of 5 episodes are shorter than the window of 3 steps"):
+        WindowSampler(store, **options, pad_front=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        WindowSampler(store, **options)
+        WindowSampler(store, **{**options, "episodes": [0, 2]}, pad_front=False, pad_back=False)
 
 
 def test_images_have_a_window_of_their_own(store):
@@ -192,6 +233,7 @@ def test_unlabelled_episodes_keep_their_observations_only(store):
     torch.testing.assert_close(batch["valid"], plain["valid"])
 
 
+@pytest.mark.filterwarnings("ignore:.*shorter than the window")
 def test_without_padding_windows_stay_inside(store):
     sampler = WindowSampler(
         store, episodes=range(5), batch_size=4, history=2, horizon=3, pad_front=False, pad_back=False

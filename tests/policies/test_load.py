@@ -31,6 +31,18 @@ def test_a_saved_chunk_learner_is_not_planned_with(tmp_path) -> None:
         load_policy(folder, planner=PLANNER, horizon=3)
 
 
+@pytest.mark.parametrize(("sliding", "horizon", "expected"), [(False, 3, 3), (False, 8, 5), (True, 1, 5)])
+def test_without_a_horizon_it_plans_as_far_as_the_model_imagines(tmp_path, sliding, horizon, expected) -> None:
+    config = ac_jepa.Config(
+        state_keys=("place/x",), history=2, horizon=horizon, dim=16, predictor_layers=1, sliding=sliding
+    )
+    folder = save_pretrained(make_learner("ac_jepa", config, SPEC, point_statistics()), tmp_path)
+    policy = load_policy(folder, planner=PLANNER)
+    assert isinstance(policy, MPCPolicy)
+    assert (policy.horizon, policy.execute) == (expected, expected)
+    drive(policy, *points(1), 2)
+
+
 def test_a_longer_rollout_than_was_trained_is_refused_at_once(tmp_path) -> None:
     config = ac_jepa.Config(state_keys=("place/x",), horizon=4, history=2, dim=16, predictor_layers=1)
     learner = make_learner("ac_jepa", config, SPEC, point_statistics())

@@ -49,7 +49,7 @@ def assert_same(a: Episode, b: Episode) -> None:
     """Equality of two episodes but for their names, exact in values and types."""
     assert a.obs.keys() == b.obs.keys()
     arrays = [(a.obs[key], b.obs[key]) for key in a.obs] + [(a.action, b.action)]
-    arrays += [(getattr(a, name), getattr(b, name)) for name in ("reward", "terminated", "truncated")]
+    arrays += [(getattr(a, name), getattr(b, name)) for name in ("reward", "terminated", "truncated", "step_success")]
     for x, y in arrays:
         assert (x is None) == (y is None)
         if x is not None and y is not None:

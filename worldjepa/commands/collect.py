@@ -22,6 +22,8 @@ class Options:
     """File to write, robomimic HDF5."""
     policy: str = "expert"
     """expert, random, noop, or a run folder."""
+    features: str | None = None
+    """Function that makes the frozen encoder of a model trained with --features, as package.module:function."""
     episodes: int = 200
     """Episodes to write."""
     seed: int = 0
@@ -32,6 +34,9 @@ class Options:
     """Each environment in a process of its own (worth it for rendering)."""
     only_success: bool = False
     """Write solved episodes only, and go on until there are enough."""
+    keep_going: bool = False
+    """Go on after success instead of stopping there. Ours end by themselves when solved, unless they are told --kwargs
+    terminate_on_success=false."""
     noise: float = 0.0
     """Standard deviation of Gaussian noise on the actions, in half ranges of the action space."""
     hold: int = 1
@@ -49,11 +54,13 @@ class Options:
 def run(options: Options) -> int:
     """Collect, and say what was written."""
     from worldjepa.commands import rendering, tasks
+    from worldjepa.commands.frozen import check_needed
     from worldjepa.data.collect import collect
 
     rendering.choose()
     task = tasks.find_task(options.env, {}, tasks.parse_kwargs(options.kwargs), options.horizon)
-    _, policy = tasks.find_policy(options.policy, task)
+    check_needed([options.policy] if options.policy not in tasks.NAMES else [], options.features)
+    _, policy = tasks.find_policy(options.policy, task, features=options.features)
     if options.hold != 1:
         policy = _held(options, task)
     found = collect(
@@ -66,6 +73,7 @@ def run(options: Options) -> int:
         parallel=options.parallel,
         only_success=options.only_success,
         noise=options.noise,
+        stop_on_success=not options.keep_going,
         out_of_bounds="clip" if options.clip else "error",
         append=options.append,
         progress=True,
@@ -74,6 +82,11 @@ def run(options: Options) -> int:
     if task.success is not None:
         print(
             f"{found.num_success} of {found.num_tried} episodes solved; {found.num_dropped} starts were solved already"
+        )
+    if options.keep_going and found.num_ended:
+        print(
+            f"the environment itself ended {found.num_ended} episodes when they were solved; where it can be told not "
+            "to, that is --kwargs terminate_on_success=false"
         )
     print(f"worldjepa inspect {shlex.quote(str(found.path))}")
     return 0

@@ -89,6 +89,9 @@ def read_row(run: Path, steps: tuple[int, ...] = ()) -> dict[str, Any]:
         "observed": None if views is None else views["observed"],
         "views": {} if views is None else summary(views),
         "factors": {name: part["policies"].get(recipe) for name, part in (found.get("factors") or {}).items()},
+        "changes": {
+            name: (part.get("change") or {}).get(recipe) for name, part in (found.get("factors") or {}).items()
+        },
     }
 
 
@@ -119,6 +122,7 @@ def _lines(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
         lines[f"success, {name}"] = [_percent(row["floors"].get(name)) for row in rows]
     for name in dict.fromkeys(name for row in rows for name in row["factors"]):
         lines[f"success, {name} varied"] = [_rate(row["factors"].get(name)) for row in rows]
+        lines[f"change, {name} varied"] = [change_text(row["changes"].get(name)) for row in rows]
     lines["ms a plan"] = [_number(row["ms_per_plan"], ".1f") for row in rows]
     for kind in ("linear", "mlp"):
         lines[f"probe of the present, {kind}"] = [_number(row["probe"].get(kind), ".3f") for row in rows]
@@ -183,6 +187,13 @@ def _score(score: dict[str, Any] | None) -> str:
     if score is None:
         return "-"
     return f"{score['estimate']:.3f} [{score['low']:.2f}, {score['high']:.2f}]"
+
+
+def change_text(change: dict[str, Any] | None) -> str:
+    """A difference of success rates, in points, with its interval."""
+    if change is None:
+        return "-"
+    return f"{100 * change['rate']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
 
 
 def _rate(success: dict[str, Any] | None) -> str:

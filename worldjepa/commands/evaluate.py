@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from worldjepa.commands import rendering, tasks
+from worldjepa.commands.frozen import check_needed
 from worldjepa.commands.planners import PlannerName, planning
+from worldjepa.commands.run_folder import saved_config
+from worldjepa.commands.starts import find_manifest
 from worldjepa.commands.train import OF_VIEWS
 
 if TYPE_CHECKING:
@@ -69,6 +72,8 @@ class Options:
     """Folder to write each policy's rollouts to, as robomimic HDF5."""
     device: str = "cpu"
     """Where the networks run."""
+    features: str | None = None
+    """Function that makes the frozen encoder of a model trained with --features, as package.module:function."""
     plan_horizon: int | None = None
     """Blocks of actions that a world model plans ahead; by default 5, or as many as it can imagine."""
     execute: int | None = None
@@ -80,6 +85,13 @@ class Options:
     """Sequences that the planner imagines in each iteration; by default 300, or 8 starts of gradient descent."""
     plan_iterations: int | None = None
     """Iterations of the planner; by default 10, or 50 of gradient descent."""
+    plan_std: float | None = None
+    """Spread of the first actions a search draws, in standard deviations of the recorded ones (of gradient descent, of
+    its starts); by default 1. Wider is often better where recorded actions were timid."""
+    plan_beta: float | None = None
+    """Colour of the noise of --planner icem: 0 is white, higher is smoother over time; by default 2."""
+    plan_reduce: Literal["sum", "last"] = "sum"
+    """Whether a plan is judged by all steps that it imagines, or by its last."""
     budget_ms: float | None = None
     """Milliseconds that a plan may take: no iteration is begun that would end later. Results then depend on the
     machine."""
@@ -94,6 +106,9 @@ class Options:
     factors: tuple[str, ...] = ()
     """With --suite world-model: factors of variation of the environment to measure success under, one after another;
     "all" for every one it has."""
+    open_loop: int | None = None
+    """With --suite world-model: blocks of actions to imagine for open-loop errors; by default those of a training
+    window or of a plan, whichever are more, as far as model and episodes reach."""
     max_windows: int | None = None
     """With --suite world-model: windows for open-loop errors and probes; by default those of 256 MB of images."""
     state_keys: tuple[str, ...] = ()
@@ -130,6 +145,7 @@ def run(options: Options) -> int:
     console = make_console()
     if options.suite != "equivariance":
         check_acts(options.policies)
+        check_needed([x for x in options.policies if x not in tasks.NAMES], options.features)
     if options.suite == "world-model":
         from worldjepa.commands.world_model import run_suite
 
@@ -201,20 +217,6 @@ def recorded_env(policies: tuple[str, ...]) -> dict[str, Any]:
     return {}
 
 
-def find_manifest(task: "Task", out: Path, options: Options) -> "Manifest":
-    """The starts: from the file named, from an earlier evaluation of the run, or new."""
-    from worldjepa.evaluate.manifest import Manifest, make_manifest
-
-    if options.manifest is not None:
-        return Manifest.load(options.manifest)
-    goals = "-goals" if task.kwargs.get("goal_obs") else ""
-    name = f"{task.env_id.replace('/', '-').replace(':', '-')}{goals}-{options.episodes}-seed{options.seed}.json"
-    path = out / "starts" / name
-    if path.is_file():
-        return Manifest.load(path)
-    return make_manifest(task, options.episodes, options.seed, num_envs=min(options.num_envs, 8)).save(path)
-
-
 def find_policies(task: "Task", options: Options) -> "list[tuple[str, Any]]":
     """(name, policy) of all policies to run, floors last; names that occur twice become folder names."""
     found: list[tuple[str, Any]] = []
@@ -236,7 +238,7 @@ def fitting(source: str, options: Options) -> dict[str, Any]:
     if source in tasks.NAMES:
         return {}
     if plans(source):
-        return planning(source, options)
+        return {"features": options.features, **planning(saved["config"].get("stride", 1), options)}
     chunked = {"n_action_steps": options.action_steps, "temporal_ensemble": options.ensemble}
     return {"device": options.device, **(chunked if saved.get("config", {}).get("chunk", 2) > 1 else {})}
 
@@ -250,17 +252,6 @@ def told_goals(options: Options) -> bool:
     """Whether any of the policies reads a goal observation."""
     aimless = WORLD_MODELS if options.plan_goal == 0 else ()
     return any(saved_config(x).get("recipe") in {*GOAL_CONDITIONED} - {*aimless} for x in options.policies)
-
-
-def saved_config(source: str) -> dict[str, Any]:
-    """The config.json of a run folder or model folder; empty where there is none here."""
-    import json
-
-    folder = Path(source)
-    for path in (folder / "config.json", folder / "pretrained_model" / "config.json"):
-        if path.is_file():
-            return dict(json.loads(path.read_text()))
-    return {}
 
 
 def evaluate_one(

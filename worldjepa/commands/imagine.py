@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
-from worldjepa.commands.run_data import RunData, features, fresh_learner, name_of, open_run_data, windows
+from worldjepa.commands.frozen import check_needed, open_learner
+from worldjepa.commands.run_data import (
+    RunData,
+    features,
+    fresh_learner,
+    longest_episode,
+    name_of,
+    open_run_data,
+    windows,
+)
 
 if TYPE_CHECKING:
     from worldjepa.evaluate.probe import ProbeRow
@@ -23,7 +32,8 @@ class Options:
     others: Positional[tuple[Path, ...]] = ()
     """Runs on the same data whose encoders are probed beside it."""
     horizon: int | None = None
-    """Steps ahead (of a world model: blocks of actions); by default the model's own horizon (16 if it has none)."""
+    """Steps ahead (of a world model: blocks of actions); by default the model's own horizon (16 if it has none), of
+    a world model that of a plan if that is longer."""
     state_keys: tuple[str, ...] = ()
     """States to predict; empty: all of the data's."""
     probe: Literal["linear", "mlp"] = "linear"
@@ -48,6 +58,8 @@ class Options:
     """With --policy: Gymnasium id; by default the environment that the data was recorded in."""
     kwargs: tuple[str, ...] = ()
     """With --policy: arguments of the environment, as name=value."""
+    features: str | None = None
+    """Function that makes the frozen encoder of a model trained with --features, as package.module:function."""
     seed: int = 0
     """Of the choice of windows, the perceptron, the intervals and the policy's episodes."""
 
@@ -59,19 +71,20 @@ def run(options: Options) -> int:
     from worldjepa.commands.imagine_actions import imagine_actions, imagine_policy
     from worldjepa.evaluate.imagine import imagination_report, imagine, state_names
     from worldjepa.evaluate.latents import check_rollout
-    from worldjepa.recipes import from_pretrained
 
     console = make_console()
     check_acts((str(options.run),))
-    learner = from_pretrained(options.run)
+    acting = [] if options.policy is None else [options.policy]
+    check_needed([options.run, *options.others, *acting], options.features)
+    learner = open_learner(options.run, options.features)
     data = open_run_data(options.run, options.state_keys)
     data.need_held_out()
-    horizon = options.horizon or getattr(learner.origin.config, "horizon", 16)
+    horizon = options.horizon or usual_horizon(learner, data)
     if learner.model.predictor is not None:
         check_rollout(learner, horizon, getattr(learner.origin.config, "history", 1))
     elif options.pictures or options.policy or options.actions:
         raise ValueError(f"{learner.origin.recipe} has no predictor, so it imagines nothing: train recipe ac_jepa")
-    others = {name_of(path, options.run): from_pretrained(path) for path in options.others}
+    others = {name_of(path, options.run): open_learner(path, options.features) for path in options.others}
     with console.status(f"probing the states of {horizon} steps"):
         rows = probe(learner, others, data, horizon, options)
     write_json(options.run / "probe.json", _probe_json(rows, horizon))
@@ -105,6 +118,16 @@ def run(options: Options) -> int:
         made += imagine_actions(learner, data, train, test, _chosen(test, options.starts), options, console, studio)
     console.print("\n".join(map(str, made)), soft_wrap=True)
     return 0
+
+
+def usual_horizon(learner: "Learner", data: RunData) -> int:
+    """Steps ahead, where none are asked for."""
+    from worldjepa.evaluate.latents import rolls_out_frames
+    from worldjepa.evaluate.world_model import open_loop_steps
+
+    if rolls_out_frames(learner):
+        return open_loop_steps(learner, longest_episode(data))
+    return int(getattr(learner.origin.config, "horizon", 16))
 
 
 def probe(

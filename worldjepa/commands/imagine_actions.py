@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldjepa.commands import tasks
+from worldjepa.commands.evaluate import GOAL_CONDITIONED, GOALS
 from worldjepa.commands.imagine import Options, sentence, write_json
 from worldjepa.commands.pictures import FOLDER
 from worldjepa.commands.run_data import RunData, sees_future_images
+from worldjepa.commands.run_folder import saved_config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,17 +131,15 @@ def imagine_actions(
 
 def find_actor(learner: "Learner", options: Options) -> "tuple[str, Policy, Task]":
     """The policy named by the options, what to call it, and its environment."""
-    from worldjepa.recipes import from_pretrained
-
     name = str(options.policy)
     kwargs = tasks.parse_kwargs(options.kwargs)
-    if Path(name).is_dir() and from_pretrained(name).origin.recipe == "ac_jepa":
-        kwargs = {"goal_obs": True} | kwargs
+    if saved_config(name).get("recipe") in GOAL_CONDITIONED:
+        kwargs = GOALS | kwargs
     task = tasks.find_task(options.env, learner.origin.spec.env, kwargs)
     if Path(name).suffix in (".npy", ".json"):
         actions = read_actions(Path(name), learner.origin.spec.action_dim)
         return Path(name).stem, Recited(actions), replace(task, horizon=min(task.horizon, len(actions)))
-    found, policy = tasks.find_policy(name, task)
+    found, policy = tasks.find_policy(name, task, features=options.features)
     return found, policy, task
 
 

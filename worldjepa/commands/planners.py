@@ -1,5 +1,6 @@
 """How the command line plans with a world model: which planner, how long, and toward what."""
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -11,20 +12,21 @@ SAMPLES = 300
 """Sequences an iteration, where none are asked for."""
 
 
-def planning(source: str, options: "Options") -> dict[str, Any]:
+def planning(stride: int, options: "Options") -> dict[str, Any]:
     """Arguments of `worldjepa_policies.load_policy` for a world model.
+
+    Args:
+        stride: control steps of an action block.
+        options: of the command.
 
     Raises:
         ValueError: settings that make no sense.
     """
-    from worldjepa.evaluate.world_model import planning_horizon
-    from worldjepa.recipes import from_pretrained
-
-    learner = from_pretrained(source)
     return {
-        "planner": make_planner(options, learner.origin.config.stride),
-        "horizon": planning_horizon(learner, options.plan_horizon),
+        "planner": make_planner(options, stride),
+        "horizon": options.plan_horizon,
         "execute": options.execute,
+        "reduce": options.plan_reduce,
         "device": options.device,
         **weights(options),
     }
@@ -48,18 +50,26 @@ def make_planner(options: "Options", stride: int) -> "Planner":
         stride: control steps of an action block.
 
     Raises:
-        ValueError: settings that make no sense.
+        ValueError: settings that make no sense, or that the planner does not have.
     """
     from worldjepa.plan import CEM, ICEM, MPPI, GradientPlanner, RandomShooting
 
-    given = {"iterations": options.plan_iterations, "budget_ms": options.budget_ms}
-    shared: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    kinds = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "gradient": GradientPlanner, "shooting": RandomShooting}
+    kind: Any = kinds[options.planner]
+    has = {field.name for field in fields(kind)}
+    asked = {
+        "iterations": ("--plan-iterations", options.plan_iterations),
+        "budget_ms": ("--budget-ms", options.budget_ms),
+        "std": ("--plan-std", options.plan_std),
+        "beta": ("--plan-beta", options.plan_beta),
+    }
+    given = {name: value for name, (_, value) in asked.items() if value is not None}
+    foreign = [asked[name][0] for name in given if name not in has]
+    if foreign:
+        raise ValueError(f"--planner {options.planner} has no {' and no '.join(foreign)}: leave it out")
     if options.planner == "gradient":
-        return GradientPlanner(**shared, **({} if options.plan_samples is None else {"restarts": options.plan_samples}))
-    shared["num_samples"] = samples = SAMPLES if options.plan_samples is None else options.plan_samples
-    if options.planner == "mppi":
-        return MPPI(**shared)
-    if options.planner == "shooting":
-        return RandomShooting(**shared)
-    shared["num_elites"] = min(30, max(2, samples // 10))
-    return ICEM(**shared, block=stride) if options.planner == "icem" else CEM(**shared)
+        return kind(**given, **({} if options.plan_samples is None else {"restarts": options.plan_samples}))
+    given["num_samples"] = samples = SAMPLES if options.plan_samples is None else options.plan_samples
+    if "num_elites" in has:
+        given["num_elites"] = min(30, max(2, samples // 10))
+    return kind(**given, **({"block": stride} if "block" in has else {}))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from tensordict import TensorDict
     from torch import Tensor
 
@@ -72,25 +73,40 @@ def name_of(path: Path, beside: Path) -> str:
 
 
 def features(learner: "Learner") -> "Callable[[TensorDict], Tensor]":
-    """The latents of the frames that a learner reads, side by side: raw observations [n, Tc, ...] -> [n, F]."""
+    """The latents of the frames that a learner reads, side by side: raw observations [n, Tc, ...] -> [n, F], on the
+    CPU wherever the learner is."""
     from worldjepa.recipes import recipe
 
-    origin = learner.origin
+    origin, device = learner.origin, device_of(learner)
     window = recipe(origin.recipe).window(origin.config, origin.spec)
     paths = [tuple(key.split("/")) for key in window.keys]
-    return lambda obs: learner.encode(obs.select(*paths)[:, -window.history :]).flatten(1)
+    return lambda obs: learner.encode(obs.select(*paths)[:, -window.history :].to(device)).flatten(1).cpu()
+
+
+def device_of(learner: "Learner") -> "torch.device":
+    """Where a learner's weights are."""
+    return next(learner.parameters()).device
+
+
+def longest_episode(data: RunData) -> int:
+    """Observations of the longest episode, of those that train or of those held out, whichever is shorter."""
+    lengths = data.store.ends - data.store.starts
+    return min(int(lengths[data.episodes[role]].max()) for role in ("train", "valid"))
 
 
 def fresh_learner(learner: "Learner", data: RunData, seed: int) -> "Learner":
-    """The same model with random weights, in eval mode."""
+    """The same model with random weights, in eval mode, on the same device; a frozen encoder stays the one it is."""
     import torch
 
+    from worldjepa.commands.frozen import frozen_trunk
     from worldjepa.recipes import fit_statistics, make_learner
 
-    origin = learner.origin
+    origin, device = learner.origin, device_of(learner)
+    trunk = frozen_trunk(learner)
+    parts = {} if trunk is None else {"features": trunk.cpu()}  # models are built on the CPU; it goes back below
     torch.manual_seed(seed)
     statistics = fit_statistics(origin.config, data.store, data.episodes["train"])
-    return make_learner(origin.recipe, origin.config, origin.spec, statistics).eval()
+    return make_learner(origin.recipe, origin.config, origin.spec, statistics, **parts).to(device).eval()
 
 
 def windows(

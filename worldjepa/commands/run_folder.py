@@ -65,6 +65,16 @@ def read_config(path: Path) -> dict[str, Any]:
     return content
 
 
+def saved_config(source: str | Path) -> dict[str, Any]:
+    """The config.json of a run folder or model folder, or that file itself; empty where there is none here."""
+    folder = Path(source)
+    folder = folder.parent if folder.name == "config.json" else folder
+    for path in (folder / "config.json", folder / "pretrained_model" / "config.json"):
+        if path.is_file():
+            return dict(json.loads(path.read_text()))
+    return {}
+
+
 def data_section(choice: DataChoice, selection: dict[str, Any]) -> dict[str, Any]:
     """The "data" part of config.json: what was asked for and what that came to."""
     episodes = {"train": list(choice.train), "valid": list(choice.valid), "unlabelled": list(choice.unlabelled)}

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worldjepa.commands.frozen import parts_of
+
 if TYPE_CHECKING:
     from worldjepa.data.task import Task
     from worldjepa.types import Policy
@@ -67,16 +69,17 @@ def find_task(env: str | None, recorded: dict[str, Any], kwargs: dict[str, Any],
         raise ValueError(f"{env or name} cannot be made with {before | kwargs}: {error}") from error
 
 
-def find_policy(name: str, task: "Task", **options: Any) -> "tuple[str, Policy]":
+def find_policy(name: str, task: "Task", *, features: str | None = None, **options: Any) -> "tuple[str, Policy]":
     """A policy and what to call it.
 
     Args:
         name: "random", "noop", "expert", or a run folder, a model folder or a hub name.
         task: where it will act.
+        features: what the user says makes frozen encoders, see `worldjepa.commands.frozen`.
         options: for learned policies, see `worldjepa_policies.load.load_policy`.
 
     Raises:
-        ValueError: no such policy.
+        ValueError: no such policy, or one whose frozen encoder is not named.
     """
     from worldjepa.evaluate.floors import NoopPolicy, RandomPolicy
 
@@ -89,5 +92,6 @@ def find_policy(name: str, task: "Task", **options: Any) -> "tuple[str, Policy]"
         return name, scripted.ScriptedPolicy(task.env_id, env_kwargs=task.kwargs)
     if not Path(name).exists() and "/" not in name:
         raise ValueError(f"{name!r} is neither a folder nor one of {', '.join(NAMES)}")
+    options |= parts_of(name, features)
     policy = importlib.import_module("worldjepa_policies.load").load_policy(name, **options)
     return policy.learner.origin.recipe, policy

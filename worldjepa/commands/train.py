@@ -83,6 +83,10 @@ class Options(Generic[M, F]):
     "paper"; a wrong name lists them."""
     config: Path | None = None
     """config.json of an earlier run, whose recipe, data and settings are taken as defaults."""
+    features: str | None = None
+    """With --preset dino_wm (--model.trunk features): function without arguments that returns the frozen encoder, a
+    torch.nn.Module, as package.module:function; the module may lie in the current directory. Later commands want it
+    again."""
     resume: bool = False
     """Go on with the run in --out from its last checkpoint, or start it if there is none."""
     debug: bool = False

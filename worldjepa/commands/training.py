@@ -11,6 +11,7 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
+from worldjepa.commands.frozen import RECORDED, check_named, load_features
 from worldjepa.commands.run_folder import DataChoice, data_section, read_config, settings, versions, write_config
 from worldjepa.commands.train import Options, Selection
 from worldjepa.data import Store, ViewSampler, WindowSampler, open_store, split_episodes
@@ -49,13 +50,15 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
     options = replace(options, model=with_momentum_steps(options.model, options.fit.steps))
     if main and not options.resume:
         check_is_new(out)
+    torch.manual_seed(options.fit.seed)
+    parts = frozen_parts(options)
     store = open_data(options.data, main)
     episodes = choose_episodes(store, options.episodes)
     window = recipe(options.recipe).window(options.model, store.spec)
     statistics = fit_statistics(options.model, store, np.concatenate([episodes["train"], episodes["unlabelled"]]))
     statistics["action"] = fit_statistics(options.model, store, episodes["train"])["action"]
     torch.manual_seed(options.fit.seed)
-    learner = make_learner(options.recipe, options.model, store.spec, statistics)
+    learner = make_learner(options.recipe, options.model, store.spec, statistics, **parts)
     sampler = make_sampler(store, episodes, window, options)
     if main:
         content = run_config(options, store, episodes, command)
@@ -74,6 +77,30 @@ def run_training(options: Options, *, out: Path, command: list[str]) -> Trained:
         locate=lambda number, rank, world: sampler.locate(sampler.anchors(number)[rank::world]),
     )
     return Trained(out, learner, result)
+
+
+def frozen_parts(options: Options) -> dict[str, nn.Module]:
+    """The user's own frozen encoder where the configuration wants one, for `make_learner`.
+
+    Raises:
+        ValueError: it is wanted and not named, or named and not wanted, or cannot be made.
+    """
+    wanted = getattr(options.model, "trunk", None) == "features"
+    if options.features is not None and not wanted:
+        raise ValueError(
+            f"--features {options.features}: only --model.trunk features (--preset dino_wm of recipe ac_jepa) has a "
+            "frozen encoder of the user's own; leave it out"
+        )
+    if not wanted:
+        return {}
+    if options.features is None and options.config is not None:
+        check_named(options.config, None)
+    if options.features is None:
+        raise ValueError(
+            "--model.trunk features needs a frozen encoder: say which function makes it, with --features "
+            "package.module:function"
+        )
+    return {"features": load_features(options.features)}
 
 
 def with_momentum_steps(config: Any, steps: int | None) -> Any:
@@ -188,6 +215,7 @@ def run_config(options: Options, store: Store, episodes: dict[str, np.ndarray], 
         "spec": store.spec.to_json(),
         "versions": versions(),
         "command": command,
+        **({} if options.features is None else {RECORDED: options.features}),
     }
 
 
@@ -202,7 +230,7 @@ def check_is_the_same(before: dict[str, Any], now: dict[str, Any], run: Path) ->
 
     Settings of the training itself are checked by `worldjepa.train.fit`, which knows which may change.
     """
-    changed = [name for name in ("recipe", "config", "spec") if before[name] != now[name]]
+    changed = [name for name in ("recipe", "config", "spec", RECORDED) if before.get(name) != now.get(name)]
     if before["data"]["fingerprint"] != now["data"]["fingerprint"]:
         changed.append("data")
     elif before["data"]["episodes"] != now["data"]["episodes"]:

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldjepa.commands import tasks
-from worldjepa.commands.evaluate import GOALS, Options, evaluate_one, find_manifest, plans
+from worldjepa.commands.compare import change_text
+from worldjepa.commands.evaluate import GOALS, Options, evaluate_one, plans
+from worldjepa.commands.frozen import open_learner
 from worldjepa.commands.imagine import write_json
 from worldjepa.commands.planners import planning, weights
-from worldjepa.commands.run_data import features, fresh_learner, open_run_data, windows
+from worldjepa.commands.run_data import features, fresh_learner, longest_episode, open_run_data, windows
+from worldjepa.commands.starts import find_manifest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,13 +30,12 @@ def run_suite(options: Options, console: "Console") -> int:
     Raises:
         ValueError: not one run of a world model, no goals, unknown factors.
     """
-    from worldjepa.evaluate.world_model import need_goals, need_world_model
-    from worldjepa.recipes import from_pretrained
+    from worldjepa.evaluate.world_model import change_report, need_goals, need_world_model
 
     if len(options.policies) != 1 or not (Path(options.policies[0]) / "config.json").is_file():
         raise ValueError("the world-model suite takes one run folder; worldjepa compare shows several side by side")
     run = Path(options.policies[0])
-    learner = from_pretrained(run)
+    learner = open_learner(run, options.features).to(options.device)
     need_world_model(learner)
     if not plans(options.policies[0]):
         raise ValueError(f"recipe {learner.origin.recipe!r} is not planned with; the suite evaluates recipe ac_jepa")
@@ -44,14 +46,14 @@ def run_suite(options: Options, console: "Console") -> int:
     with console.status("rolling out and probing"):
         found = {"run": run.resolve().name, "recipe": learner.origin.recipe, **measure_latents(learner, run, options)}
     console.print(latent_table(found))
-    found["planning"] = measure_planning(learner, task, run, options)
+    floors = (*tasks.FLOORS, *find_expert(task, console)) if options.floors else ()
+    found["planning"] = measure_planning(learner, task, run, options, floors, copy=options.floors)
     console.print(planning_table(found["planning"]))
     found["factors"] = {}
     for name in factors:
         varied = find_goal_task(learner, options, {"variation": [name]})
-        found["factors"][name] = measure_planning(
-            learner, varied, run / "factors" / name, options, ("random",) if options.floors else (), compare=False
-        )
+        some = measure_planning(learner, varied, run / "factors" / name, options, floors[:1], compare=False)
+        found["factors"][name] = {**some, "change": change_report(some, found["planning"])}
         console.print(planning_table(found["factors"][name], name))
     path = write_json(run / FILE, found)
     console.print(str(path), soft_wrap=True)
@@ -96,12 +98,12 @@ def measure_latents(learner: "Learner", run: Path, options: Options) -> dict[str
     """Open-loop errors, probes of the present state and the collapse monitor, on held-out episodes."""
     from worldjepa.evaluate.imagine import imagine
     from worldjepa.evaluate.report_read import read_run
-    from worldjepa.evaluate.world_model import collapse_report, open_loop_report, probes_report
+    from worldjepa.evaluate.world_model import collapse_report, open_loop_report, open_loop_steps, probes_report
 
     data = open_run_data(run, options.state_keys)
     data.need_held_out()
-    config = learner.origin.config
-    train, test = windows([learner], data, config.horizon, options.max_windows, options.seed)
+    steps = open_loop_steps(learner, longest_episode(data), options.open_loop, options.plan_horizon)
+    train, test = windows([learner], data, steps, options.max_windows, options.seed)
     encoders = {"encoder": features(learner), "random init": features(fresh_learner(learner, data, options.seed))}
     metrics = read_run(run).metrics
     return {
@@ -114,38 +116,71 @@ def measure_latents(learner: "Learner", run: Path, options: Options) -> dict[str
     }
 
 
+def find_expert(task: "Task", console: "Console") -> tuple[str, ...]:
+    """The name of the scripted expert, where the environment has one that can act on what it shows."""
+    import torch
+
+    from worldjepa.data.observations import Observations
+
+    try:
+        name, policy = tasks.find_policy("expert", task)
+    except ValueError:
+        return ()
+    env, reader = task.make(), Observations(task.observation_space)
+    try:
+        obs = reader.tensordict(reader.arrays(env.reset(seed=0)[0]))
+        policy.reset(torch.ones(1, dtype=torch.bool))
+        policy.act(obs)
+    except ValueError as error:
+        console.print(f"no expert beside: {error}")
+        return ()
+    finally:
+        env.close()
+    return (name,)
+
+
 def measure_planning(
     learner: "Learner",
     task: "Task",
     out: Path,
     options: Options,
-    floors: tuple[str, ...] | None = None,
+    floors: tuple[str, ...],
     *,
+    copy: bool = False,
     compare: bool = True,
 ) -> dict[str, Any]:
-    """Success of planning with the model over exactly the manifest's starts, floors beside; saves every evaluation."""
+    """Success of planning with the model over exactly the manifest's starts; saves every evaluation.
+
+    Args:
+        learner: plans.
+        task: with goals in its observations.
+        out: folder of starts and evaluations.
+        options: of the command.
+        floors: policies that need no training, to stand beside.
+        copy: whether the copying floor stands beside too.
+        compare: write a paired comparison.
+    """
     import importlib
 
     from worldjepa.evaluate.compare import save_comparison
-    from worldjepa.evaluate.world_model import TimedPlanner, success_report
+    from worldjepa.evaluate.world_model import TimedPlanner, planning_horizon, success_report
 
-    load = importlib.import_module("worldjepa_policies.load").load_policy
+    plan = importlib.import_module("worldjepa_policies.mpc").MPCPolicy
     copying = importlib.import_module("worldjepa_policies.copy_latent").CopyLatentPolicy
-    source = options.policies[0]
-    how = planning(source, options)
+    how = planning(learner.origin.config.stride, options)
+    how["horizon"] = planning_horizon(learner, how["horizon"])
     timed = TimedPlanner(how.pop("planner"))
     manifest = find_manifest(task, out, options)
-    policies = [(learner.origin.recipe, load(source, planner=timed, **how))]
-    if floors is None and options.floors:
-        floors = tasks.FLOORS
+    policies = [(learner.origin.recipe, plan(learner, timed, **how))]
+    if copy:
         policies.append(("copy_latent", copying(learner, timed.planner, **how)))
-    policies += [tasks.find_policy(name, task) for name in floors or ()]
+    policies += [tasks.find_policy(name, task) for name in floors]
     quiet = replace(options, record=None)
     found: list[Evaluation] = [evaluate_one(x, task, manifest, out, 0, quiet) for x in policies]
     if compare and len(found) > 1:
         save_comparison(found, out)
     planner = timed.planner
-    about = {"kind": type(planner).__name__, "horizon": how["horizon"], "execute": how["execute"], **vars(planner)}
+    about = {"kind": type(planner).__name__, **{k: how[k] for k in ("horizon", "execute", "reduce")}, **vars(planner)}
     about["cost"] = weights(options)
     return {**success_report(found, timed.report()), "planner": about}
 
@@ -170,19 +205,22 @@ def latent_table(found: dict[str, Any]) -> "Table":
 
 
 def planning_table(found: dict[str, Any], factor: str | None = None) -> "Table":
-    """Success of each policy with its interval."""
+    """Success of each policy with its interval; with a factor varied, also the difference to success without."""
     from worldjepa.commands.console import plain_table
 
     title = f"planning, {found['num_episodes']} starts" + (f", {factor} varied" if factor else "")
-    table = plain_table(title, "success", "95 % interval", "solved", str(found["score_name"] or ""))
+    changes, blank = found.get("change", {}), [""] if factor else []
+    more = ["against none varied"] if factor else []
+    table = plain_table(title, "success", "95 % interval", "solved", str(found["score_name"] or ""), *more)
     for name, row in found["policies"].items():
         score = "" if row["score"] is None else f"{row['score']:.3f}"
         interval = f"[{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-        table.add_row(name, f"{100 * row['rate']:.1f} %", interval, f"{row['count']}/{found['num_episodes']}", score)
+        cells = [f"{100 * row['rate']:.1f} %", interval, f"{row['count']}/{found['num_episodes']}", score]
+        table.add_row(name, *cells, *([change_text(changes.get(name))] if factor else []))
     ms = found["ms_per_plan"]
     if ms:
-        table.add_row("ms a plan", f"{ms['median']:.1f}", f"p95 {ms['p95']:.1f}", f"{ms['n']} plans", "")
-    table.add_row("already solved", str(found["dropped_already_solved"]), "", "", "dropped")
+        table.add_row("ms a plan", f"{ms['median']:.1f}", f"p95 {ms['p95']:.1f}", f"{ms['n']} plans", "", *blank)
+    table.add_row("already solved", str(found["dropped_already_solved"]), "", "", "dropped", *blank)
     return table
 
 

@@ -54,6 +54,8 @@ class Collected:
     """Actions written."""
     num_dropped: int
     """Starts that were solved already, and not run."""
+    num_ended: int
+    """Among ``num_success``, those that the environment itself ended when they were solved."""
 
 
 def collect(
@@ -87,7 +89,8 @@ def collect(
         max_tries: episodes after which ``only_success`` gives up; default 20 for each episode asked for.
         noise: standard deviation of Gaussian noise added to the actions, in half ranges of the action space. The
             recording holds the noisy actions: what was done.
-        stop_on_success: end an episode as soon as it is solved.
+        stop_on_success: end an episode as soon as it is solved; an environment may do so whatever is asked here
+            (``num_ended``).
         out_of_bounds: "error", or "clip" actions to the action space.
         parallel: each environment in a process of its own.
         append: go on with an existing file. Seeds that it holds are passed over, so an interrupted collection that is
@@ -177,6 +180,7 @@ def to_episode(rollout: Rollout) -> Episode:
         truncated=ends[1],
         success=rollout.solved,
         seed=rollout.seed,
+        step_success=None if rollout.success is None else rollout.success[1:],
     )
 
 
@@ -238,7 +242,7 @@ def _write(
     **options: Any,
 ) -> Collected:
     """Take ``wanted`` rollouts in order, of at most ``limit`` tried."""
-    tried = solved = steps = dropped = written = 0
+    tried = solved = ended = steps = dropped = written = 0
     progress = options["progress"]
     with (
         rollout_writer(path, spec, options["append"]) as write,
@@ -253,6 +257,7 @@ def _write(
                 continue
             tried += 1
             solved += rollout.solved is True
+            ended += rollout.ended_by_success
             if only_success and rollout.solved is None:
                 raise ValueError("only_success needs info['is_success'] of every step, or a Task with a predicate")
             if rollout.solved or not only_success:
@@ -267,4 +272,4 @@ def _write(
                     f"only {written} of {tried} episodes were solved, {wanted} are wanted; {path} keeps the {written}. "
                     "Use a better policy, a longer horizon, or a larger max_tries"
                 )
-    return Collected(path, written, tried, solved, steps, dropped)
+    return Collected(path, written, tried, solved, steps, dropped, ended)

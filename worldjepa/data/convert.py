@@ -27,7 +27,8 @@ from worldjepa.types import nested
 
 Progress = Callable[[int, int], None]
 """Told the number of episodes done and the number of all, after each."""
-OPTIONAL = ("reward", "terminated")
+OPTIONAL = {"reward": "reward", "terminated": "terminated", "success": "solved"}
+"""Arrays that a recording may lack: name in the store -> attribute of an `Episode`."""
 
 
 def write_store(source: EpisodeSource, folder: Path, about: dict, progress: Progress | None = None) -> None:
@@ -85,7 +86,7 @@ def _write_arrays(source: EpisodeSource, steps: Path, progress: Progress | None)
             for name, value in rows.items():
                 layout.setdefault(name, (value.dtype, value.shape[1:]))
                 files(name).write(value.data)
-            partial |= set(OPTIONAL) - rows.keys()
+            partial |= OPTIONAL.keys() - rows.keys()
             index["ends"].append((index["ends"][-1] if index["ends"] else 0) + episode.num_observations)
             index["num_actions"].append(episode.num_actions)
             index["success"].append(episode.success)
@@ -106,8 +107,8 @@ def _rows(episode: Episode) -> dict[str, ndarray]:
     extra = episode.num_observations - episode.num_actions
     rows = {f"obs/{key}": value for key, value in episode.obs.items()}
     rows["action"] = episode.action
-    for name in OPTIONAL:
-        value = getattr(episode, name)
+    for name, attribute in OPTIONAL.items():
+        value = getattr(episode, attribute)
         if value is not None:
             rows[name] = value
     for name in ("action", *OPTIONAL):

@@ -45,6 +45,8 @@ class Episode:
     """The seed the environment was reset with, where recorded."""
     name: str = ""
     """The episode's name in its file, for messages."""
+    step_success: ndarray | None = None
+    """[T] bool: the task was solved after this action, by the same predicate; None where only ``success`` is known."""
 
     def __post_init__(self):
         where = f"episode {self.name!r}" if self.name else "the episode"
@@ -66,6 +68,16 @@ class Episode:
     def num_observations(self) -> int:
         """T + 1, or T where the last observation was not recorded."""
         return len(next(iter(self.obs.values())))
+
+    @property
+    def solved(self) -> ndarray | None:
+        """[T] bool: whether the task is solved after each action; None where nobody recorded it.
+
+        Of an episode that has the flag ``success`` alone, the last action solves it, if any: recorders stop at success.
+        """
+        if self.step_success is not None or self.success is None:
+            return self.step_success
+        return (np.arange(self.num_actions) == self.num_actions - 1) & self.success
 
 
 class EpisodeSource(Protocol):
@@ -235,7 +247,7 @@ def _check_lengths(episode: Episode, where: str) -> None:
             f"{where} has {num} actions, so every observation key needs {num + 1} frames (or {num} without the last "
             f"one); it has {lengths}. The recording is damaged or was cut while writing: leave it out with a filter"
         )
-    for field in ("reward", "terminated", "truncated"):
+    for field in ("reward", "terminated", "truncated", "step_success"):
         value = getattr(episode, field)
         if value is not None and value.shape != (num,):
             raise ValueError(

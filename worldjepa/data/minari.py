@@ -77,16 +77,17 @@ class MinariSource:
         obs = _read_space(group["observations"], self._space, "", where)
         action = _read_space(group["actions"], self._action_space, "", where)
         parts = [value.reshape(len(value), -1).astype(np.float32) for value in action.values()]
-        seed = group.attrs.get("seed")
+        seed, succeeded = group.attrs.get("seed"), _success(group.get("infos", {}))
         return Episode(
             {key: as_observation(value) for key, value in obs.items()},
             np.concatenate(parts, axis=1),
             reward=read_vector(group, "rewards", np.float32),
             terminated=read_vector(group, "terminations", np.bool_),
             truncated=read_vector(group, "truncations", np.bool_),
-            success=_success(group.get("infos", {})),
+            success=None if succeeded is None else bool(succeeded.any()),
             seed=int(seed) if isinstance(seed, (int, np.integer)) else None,
             name=name,
+            step_success=_after_actions(succeeded, len(parts[0])),
         )
 
     def _read_spec(self) -> DataSpec:
@@ -147,12 +148,19 @@ def _decode_jpeg(dataset: Node, where: str) -> ndarray:
     return np.stack(frames)
 
 
-def _success(infos: Node) -> bool | None:
-    """Whether the environment's own ``infos/success`` (or ``is_success``) held at any step."""
+def _success(infos: Node) -> ndarray | None:
+    """The environment's own ``infos/is_success`` (or ``success``) as booleans, one for each info it recorded."""
     for name in ("is_success", "success"):
         if name in infos and isinstance(infos[name], h5py.Dataset) and infos[name].dtype.kind in "biuf":
-            return bool(np.any(infos[name][()]))
+            return np.asarray(infos[name][()]) != 0
     return None
+
+
+def _after_actions(flags: ndarray | None, num_actions: int) -> ndarray | None:
+    """The last [num_actions] of flags [T] or, with the info of the reset, [T + 1]; None for another shape."""
+    if flags is None or flags.shape not in ((num_actions,), (num_actions + 1,)):
+        return None
+    return flags[-num_actions:]
 
 
 def _bounds(space: dict) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:

@@ -3,7 +3,7 @@
 ``data/demo_<i>`` holds ``actions`` [T, A], ``obs/<key>`` [T, ...] and, if the recorder wrote them, ``next_obs/<key>``,
 ``rewards``, ``dones``; ``mask/<name>`` lists demos; ``data.attrs["env_args"]`` is JSON. Isaac Lab nests groups in
 ``obs`` and leaves the optional parts out. Observations are joined to T + 1 frames, each once: obs[0..T-1] and the last
-next_obs.
+next_obs. Our own files add ``terminated``, ``truncated`` and ``step_success`` (whether each action led to success).
 """
 
 import errno
@@ -115,6 +115,7 @@ class RobomimicSource:
             success=None if success is None else bool(success),
             seed=None if seed is None else int(seed),
             name=name,
+            step_success=read_vector(demo, "step_success", np.bool_),
         )
 
     def _read_spec(self) -> DataSpec:
@@ -217,6 +218,8 @@ class RobomimicWriter:
             demo["terminated"] = episode.terminated.astype(np.int8)
         if episode.truncated is not None:
             demo["truncated"] = episode.truncated.astype(np.int8)
+        if episode.step_success is not None:
+            demo["step_success"] = episode.step_success.astype(np.int8)
         return demo
 
     def write_mask(self, name: str, demos: Sequence[str]) -> None:

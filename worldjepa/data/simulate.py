@@ -91,6 +91,11 @@ class Rollout:
         """The predicate held at some time; None where the task has none."""
         return None if self.success is None else bool(self.success.any())
 
+    @property
+    def ended_by_success(self) -> bool:
+        """The environment itself ended the episode in the first step that was a success."""
+        return self.terminated and self.success is not None and bool(self.success[-1] and self.success.sum() == 1)
+
 
 def draw_seeds(seed: int, stream: int) -> Iterator[int]:
     """Endless, different seeds in [0, 2**31) for the episodes of one use (a ``*_STREAM``) of ``seed``."""

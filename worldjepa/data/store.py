@@ -50,7 +50,8 @@ class Store:
         self.seeds: list[int | None] = header["seeds"]
         self._maps: list[mmap.mmap] = []
         self.arrays = self._map()
-        """Read-only memory-mapped arrays by name: "obs/<key>", "action" and, where recorded, "reward", "terminated"."""
+        """Read-only memory-mapped arrays by name: "obs/<key>", "action" and, where recorded, "reward", "terminated" and
+        "success" (whether the task was solved after this action, see `Episode.solved`)."""
 
     @staticmethod
     def open(folder: str | Path) -> "Store":
@@ -83,7 +84,7 @@ class Store:
 
     @cached_property
     def steps(self) -> TensorDict:
-        """All rows as a memory-mapped TensorDict [N]: "obs" nested by key, "action", "reward", "terminated".
+        """All rows as a memory-mapped TensorDict [N]: "obs" nested by key, "action" and what else was stored.
 
         Writing to it changes memory only, never the files.
         """
@@ -142,7 +143,7 @@ class Store:
         rows = int(self.ends[-1])
         shapes = {f"obs/{key}": (value.dtype, value.shape) for key, value in self.spec.obs.items()}
         shapes["action"] = ("float32", (self.spec.action_dim,))
-        for name, dtype in (("reward", "float32"), ("terminated", "bool")):
+        for name, dtype in (("reward", "float32"), ("terminated", "bool"), ("success", "bool")):
             if (self.folder / "steps" / f"{name}.memmap").exists():
                 shapes[name] = (dtype, ())
         maps = {}
@@ -157,7 +158,17 @@ class Store:
             with path.open("rb") as file:
                 self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             maps[name] = np.frombuffer(self._maps[-1], dtype=dtype).reshape(rows, *shape)
+        if "success" not in maps and None not in self.success:  # made before stores had it
+            maps["success"] = self._flagged_success(rows)
         return maps
+
+    def _flagged_success(self, rows: int) -> ndarray:
+        """[N] bool from the flags of the episodes, as `Episode.solved` has it."""
+        found = np.zeros(rows, dtype=bool)
+        for start, end, count, solved in zip(self.starts, self.ends, self.num_actions, self.success):
+            found[start + count - 1 : end] = bool(solved)
+        found.flags.writeable = False
+        return found
 
 
 def open_store(

@@ -8,8 +8,11 @@ Where a window reaches over the edge of its episode, the frame or action at the 
 With a stride of k ("frameskip"), the frames of a window lie k recorded steps apart and each of its T transitions is a
 block of k recorded actions: ``action[:, t]``, k * A numbers in the order of time, takes ``obs[:, t]`` to
 ``obs[:, t + 1]``. It is the window of stride 1 that spans the same steps, with every k-th frame kept.
+
+``success[:, t]``, where the data has it, says whether the task is solved in ``obs[:, t + 1]``.
 """
 
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -70,14 +73,16 @@ class WindowSampler:
         history: observed frames >= 1, the anchor included, ``stride`` steps apart.
         horizon: frames after the anchor, >= 1, ``stride`` steps apart.
         stride: k >= 1 recorded steps from frame to frame. For k > 1, "action" is [B, T, k * A]; "action_valid" is True
-            where all k actions are recorded; "reward" is the sum and "terminated" the disjunction over the block.
+            where all k actions are recorded; "reward" is the sum and "terminated" the disjunction over the block, and
+            "success" that of its last action.
         image_frames: of images only the first so many frames of the window are loaded (0: no images); None: history.
         keys: observation keys to load; None: all.
         seed: of the order.
         unlabelled: episodes among ``episodes`` whose actions must not be learned: their ``action_valid`` is False.
         max_resident: bytes of files that may be mapped into this process before `Store.release` is called (on Linux);
             where the data are larger than this, more is faster.
-        pad_front, pad_back: whether windows may reach over the first or last recorded step; if not, there are fewer.
+        pad_front, pad_back: whether windows may reach over the first or last recorded step; if not, there are fewer,
+            and a warning says how many episodes are too short for any.
         advice: what to do where all episodes are too short for a window, for the message.
 
     Raises:
@@ -202,7 +207,7 @@ class WindowSampler:
             length = self.image_frames if self.store.spec.obs[key].kind == "image" else frames
             if length:
                 chosen[f"obs/{key}"] = (self.store.arrays[f"obs/{key}"], length)
-        for name in ("action", "reward", "terminated"):
+        for name in ("action", "reward", "terminated", "success"):
             if name in self.store.arrays:
                 chosen[name] = (self.store.arrays[name], frames - 1)
         return chosen
@@ -212,12 +217,19 @@ class WindowSampler:
     ) -> None:
         store = self.store
         self._first_time = 0 if pad_front else self.stride * (self.history - 1)
-        counts = store.num_actions[episodes] - self._first_time - (0 if pad_back else self.stride * self.horizon - 1)
+        needed = self._first_time + (1 if pad_back else self.stride * self.horizon)
+        counts = store.num_actions[episodes] - needed + 1
         keep = counts > 0
         if not keep.any():
             raise ValueError(
                 f"none of the {len(episodes)} episodes is long enough for a window (longest "
                 f"{store.num_actions[episodes].max(initial=0)} actions, stride {self.stride}); {advice}"
+            )
+        if not keep.all():
+            warnings.warn(
+                f"{store.source}: {np.sum(~keep)} of {len(episodes)} episodes are shorter than the window of {needed} "
+                f"steps and are not used; {advice}",
+                stacklevel=3,
             )
         self._episodes, self._anchor_counts = episodes[keep], counts[keep]
         self._anchor_ends = np.cumsum(self._anchor_counts)
@@ -265,6 +277,8 @@ class WindowSampler:
             elif name == "action":
                 steps = views[name].reshape(*action_rows.shape, array.shape[1])
                 np.take(array, action_rows, axis=0, out=steps, mode="clip")
+            elif name == "success":  # of the frame that the block leads to
+                np.take(array, action_rows[:, self.stride - 1 :: self.stride], axis=0, out=views[name], mode="clip")
             else:
                 ufunc = np.add if name == "reward" else np.logical_or
                 self._reduce_blocks(ufunc, np.take(array, action_rows, axis=0), views[name])

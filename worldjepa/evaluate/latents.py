@@ -99,24 +99,26 @@ def check_rollout(learner: Learner, steps: int, context: int = 1) -> None:
 
 @torch.no_grad()
 def window_latents(learner: Learner, windows: ProbeWindows, components: Components | None = None) -> WindowLatents:
-    """Latents of all windows.
+    """Latents of all windows, on the CPU.
 
     Args:
-        learner: in eval mode.
+        learner: in eval mode, on any device.
         windows: as the model was trained on them: of its stride, and with images of all frames where it sees any.
         components: of the training windows, for the held-out ones.
 
     Raises:
         ValueError: the model cannot imagine, or not so far.
     """
-    frames = rolls_out_frames(learner)
+    frames, device = rolls_out_frames(learner), next(learner.parameters()).device
     check_rollout(learner, windows.state.shape[1] - 1, windows.obs.batch_size[1])
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
     for i in range(0, len(windows.obs), CHUNK):
         some = slice(i, i + CHUNK)
-        obs, future, action = windows.obs[some], windows.future[some], windows.action[some]
+        obs, future = windows.obs[some].to(device), windows.future[some].to(device)
+        action = windows.action[some].to(device)
         true, imagined, told, doubt = (_frames if frames else _steps)(learner, obs, future, action)
-        true, imagined = true.flatten(2).double(), imagined.flatten(2).double()
+        true, imagined, told = true.flatten(2).cpu().double(), imagined.flatten(2).cpu().double(), told.cpu()
+        doubt = None if doubt is None else doubt.cpu()
         if components is None and true.shape[-1] > MAX_FEATURES:
             components = _components(true)
         if components is not None:
@@ -152,7 +154,7 @@ def _steps(
     stride, horizon, target = predictor.stride, future.shape[1] - 1, learner.model.target
     assert target is not None
     view = learner.normalizer.observations(future[:, ::stride])
-    view["time"] = (stride * torch.arange(view.shape[1])).expand(len(view), -1)
+    view["time"] = (stride * torch.arange(view.shape[1], device=action.device)).expand(len(view), -1)
     z = learner.encode(obs)
     told = learner.normalizer.normalize_action(action, obs)
     imagined = predictor(z, TensorDict({"action": told}, batch_size=[len(z)]))[:, : horizon // stride + 1]

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from worldjepa.collapse import effective_rank, feature_std, least_feature_std
 from worldjepa.data.task import Task
 from worldjepa.evaluate.imagine import Imagination
-from worldjepa.evaluate.latents import longest_rollout, rolls_out_frames
+from worldjepa.evaluate.latents import check_rollout, longest_rollout, rolls_out_frames
 from worldjepa.evaluate.probe import ProbeWindows, present_probe
 from worldjepa.evaluate.results import Evaluation
 from worldjepa.learner import Learner
@@ -107,6 +107,33 @@ def planning_horizon(learner: Learner, wanted: int | None, usual: int = 5) -> in
     return usual if longest is None else min(usual, longest)
 
 
+def open_loop_steps(learner: Learner, num_rows: int, wanted: int | None = None, plan: int | None = None) -> int:
+    """Blocks to imagine for open-loop errors: as wanted; else those of a training window or of a plan, whichever are
+    more, as far as the model imagines. A plan's are cut to what the recording can show.
+
+    Args:
+        learner: of a world model.
+        num_rows: observations of the longest episode.
+        wanted: what the user asks for.
+        plan: blocks of a plan that the user asks for.
+
+    Raises:
+        ValueError: more was asked for than the model imagines, or less than one.
+    """
+    config = learner.origin.config
+    history = int(getattr(config, "history", 1))
+    if wanted is not None:
+        if wanted < 1:
+            raise ValueError(f"an open loop has at least one block, got {wanted}")
+        check_rollout(learner, wanted, history)
+        return wanted
+    longest = longest_rollout(learner, history)
+    reach = planning_horizon(learner, plan)
+    reach = reach if longest is None else min(reach, longest)
+    recorded = (num_rows - 1) // config.stride - (history - 1)
+    return max(config.horizon, min(reach, recorded))
+
+
 def open_loop_report(imagination: Imagination, num_windows: int) -> dict[str, Any]:
     """Errors of rollouts under the recorded actions, step by step, beside copying and a linear model."""
     return {
@@ -134,9 +161,9 @@ def probes_report(
 @torch.no_grad()
 def collapse_report(learner: Learner, windows: ProbeWindows, most: int = 2048) -> dict[str, Any]:
     """Effective rank and spread (mean and least of the features) of the latents of held-out frames, tokens averaged."""
-    parts = [
-        learner.encode(windows.obs[i : min(i + 256, most), -1:]) for i in range(0, min(most, len(windows.obs)), 256)
-    ]
+    device, parts = next(learner.parameters()).device, []
+    for i in range(0, min(most, len(windows.obs)), 256):
+        parts.append(learner.encode(windows.obs[i : min(i + 256, most), -1:].to(device)).cpu())
     rows = torch.cat(parts).mean(2).flatten(0, 1)
     return {
         "rank": float(effective_rank(rows)),
@@ -161,6 +188,24 @@ def success_report(evaluations: Sequence[Evaluation], ms_per_plan: dict[str, flo
         "policies": {found.policy: _policy(found) for found in evaluations},
         "ms_per_plan": ms_per_plan,
     }
+
+
+def change_report(varied: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """How each policy's success differs between two of `success_report`: rates of other starts, so not paired.
+
+    The interval is Newcombe's for independent proportions (1998, Statistics in Medicine 17:873, method 10), from
+    Wilson's of each.
+    """
+    found = {}
+    for name, now in varied["policies"].items():
+        if name not in plain["policies"]:
+            continue
+        before = plain["policies"][name]
+        rate = now["rate"] - before["rate"]
+        down = np.hypot(now["rate"] - now["low"], before["high"] - before["rate"])
+        up = np.hypot(now["high"] - now["rate"], before["rate"] - before["low"])
+        found[name] = {"rate": rate, "low": float(rate - down), "high": float(rate + up)}
+    return found
 
 
 def _policy(found: Evaluation) -> dict[str, Any]:

@@ -153,8 +153,9 @@ class SuccessHead(_NextLatentHead):
         label = batch.get(self.key, None)
         if label is None:
             raise ValueError(
-                f"a success head needs data with {self.key!r}; the batch has {sorted(map(str, batch.keys()))}: collect "
-                'it, or choose key="terminated" where episodes end with success and only so'
+                f"a success head needs data with {self.key!r}; the batch has {sorted(map(str, batch.keys()))}: record "
+                "it of every episode (worldjepa collect does, of a task with a success predicate), or choose "
+                'key="terminated" where episodes end with success and only so'
             )
         parts = self._read_each(prediction, batch, label)
         found, known = (torch.cat([part[i] for part in parts], dim=1) for i in (0, 1))

@@ -192,6 +192,12 @@ def _target(config: Config, encoder: Encoder) -> Target:
 def _objective(config: Config, predictor: AnyPredictor, dim: int, num_tokens: int, action_dim: int) -> Sum:
     """The terms whose weight is not 0."""
     steps = config.horizon if config.open_loop_steps is None else config.open_loop_steps
+    transitions = config.history - 1 + config.horizon
+    if not 1 <= config.inverse_gap <= transitions:
+        raise ValueError(
+            f"inverse_gap must be in 1..{transitions}, the transitions of a window (history - 1 + horizon), got "
+            f"{config.inverse_gap}: lengthen the horizon for a longer one"
+        )
     vicreg = {"variance": config.variance, "covariance": config.covariance}
     terms: list[tuple[float | dict[str, float], Callable[[], nn.Module]]] = [
         (config.prediction, lambda: LatentDistance(config.distance)),
@@ -199,7 +205,7 @@ def _objective(config: Config, predictor: AnyPredictor, dim: int, num_tokens: in
         (config.sigreg, lambda: SIGReg(num_slices=config.sigreg_slices)),
         (vicreg if any(vicreg.values()) else 0.0, lambda: _variance_covariance(config)),
         (config.temporal, _temporal),
-        (config.inverse, lambda: InverseDynamics(dim, action_dim, num_tokens=num_tokens)),
+        (config.inverse, lambda: InverseDynamics(dim, action_dim, num_tokens=num_tokens, max_gap=config.inverse_gap)),
         (config.similarity, TimeSimilarity),
         (config.straightening, Straightening),
         (config.reward, lambda: RewardHead(dim, num_tokens=num_tokens)),

@@ -99,14 +99,17 @@ class Config:
     """Squared covariances summed for each feature (VICReg) or averaged over pairs, all tokens one vector (PLDM)."""
     inverse: float = 0.0
     """Weight of inverse dynamics: the action from the latents before and after it."""
+    inverse_gap: int = 1
+    """Frames from the latents before to those after, at most: every gap up to it is trained, and the action is the
+    first of those between. As far as goals are, for `InverseDynamicsPolicy`."""
     similarity: float = 0.0
     """Weight of the distance between consecutive latents (PLDM)."""
     straightening: float = 0.0
     """Weight of temporal straightening."""
     reward: float = 0.0
-    """Weight of a reward head."""
+    """Weight of a reward head, of data with rewards."""
     success: float = 0.0
-    """Weight of a success head."""
+    """Weight of a success head, of data that says of every episode whether it was solved."""
     ensemble: int = 0
     """Further predictors on frozen latents, whose disagreement is the rollout's uncertainty; 0 or at least 2."""
     normalization: Literal["zscore", "minmax", "identity"] = "zscore"
