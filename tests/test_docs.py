@@ -97,3 +97,25 @@ def test_commands_in_the_documents_have_options_that_exist(repository: Path) -> 
             module.parse(words)
         else:
             tyro.cli(module.Options, args=words)
+
+
+def test_options_of_scripts_in_the_documents_exist(repository: Path) -> None:
+    """Of each ``python examples/...`` command, every option is a field, argument or option of that script or of what
+    it imports from its own folder."""
+    call = re.compile(r"python (examples/[\w/]+\.py)([^`]*)")
+    found = 0
+    for path in documents(repository):
+        for script, words in call.findall(path.read_text()):
+            source = _with_neighbours(repository / script)
+            for option in re.findall(r"--([a-z][\w-]*)", words.split("\n\n")[0]):
+                name = option.removeprefix("no-").replace("-", "_")
+                assert re.search(rf"\b{name}\b|\"{option}\"|--{option}\b", source), f"{path.name}: {script} --{option}"
+                found += 1
+    assert found > 20
+
+
+def _with_neighbours(script: Path) -> str:
+    """Its source, and those of the scripts that it imports."""
+    source = script.read_text()
+    neighbours = {script.with_name(f"{name}.py") for name in re.findall(r"^from (\w+) import", source, re.MULTILINE)}
+    return source + "".join(path.read_text() for path in neighbours if path.exists())
