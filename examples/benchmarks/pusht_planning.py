@@ -12,7 +12,8 @@ is at rest at the start (the recording has no velocities), and goals are of demo
 The last `NUM_VALID` demonstrations are held out, the first `NUM_TUNING` of them for `--tune`: settings are never chosen
 on the reported starts. All methods learn from the others and their mirror images, from states alone, for the same CPU
 time: a world model, and goal-conditioned cloning of chunks. The hybrid plans with the world model from the chunk that
-the cloner proposes. (ACT-JEPA is not told goals, so it has nothing to propose here.) Every run is resumable: start the
+the cloner proposes. (ACT-JEPA is not told goals, so it has nothing to propose
+here; world_model_hybrid.py has it.) Every run is resumable: start the
 same command again and it goes on where it stopped.
 """
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from study import CONSOLE, Budget, frozen_starts, once, references, solve, success_table, train
+from study import CONSOLE, Budget, changed, frozen_starts, once, references, solve, success_table, train
 from world_model import TUNING_SEED, WORLDS, Args, environment, search, split
 
 from worldjepa.data import Store, open_store
@@ -41,6 +41,8 @@ class Options:
     """Which of its world models."""
     cpu_minutes: float = 3.0
     """CPU time of training ACT-JEPA, on one thread."""
+    demonstrations: int | None = None
+    """Of the expert that ACT-JEPA learns from; by default all that were recorded for training."""
     episodes: int = 100
     """Goals a policy is given."""
     hybrid_stds: tuple[float, ...] = (0.25, 0.5)
@@ -60,12 +62,13 @@ def main(options: Options) -> None:
     if not runs:
         raise SystemExit(f"{options.runs} has no {options.model}-seed<k>; make them with world_model.py")
     goals = environment(world, Args(world=WORLD), goal_obs=True)
-    folder = options.runs / f"hybrid-{options.cpu_minutes:g}min-{options.episodes}goals{'-tune' * options.tune}"
+    about = f"{options.cpu_minutes:g}min{changed(options, demonstrations='{}demonstrations')}"
+    folder = options.runs / f"hybrid-{about}-{options.episodes}goals{'-tune' * options.tune}"
     starts = frozen_starts(goals, options.episodes, TUNING_SEED if options.tune else world.evaluation_seed, folder)
     outcomes = []
     for run in runs:
         seed = int(run.name.rpartition("-seed")[2])
-        learned = folder.parent / f"act_jepa-{options.cpu_minutes:g}min-seed{seed}"
+        learned = folder.parent / f"act_jepa-{about}-seed{seed}"
         cloned = once(learned, partial(learn, options, open_store(recording(options, seed)), seed))
         found = once(folder / f"seed{seed}", partial(evaluate_all, options, run, learned, goals, starts))
         outcomes.append({**cloned, **found})
@@ -87,9 +90,12 @@ def learn(options: Options, store: Store, seed: int, folder: Path) -> dict[str, 
     world = WORLDS[WORLD]
     walks = world.episodes - round(world.episodes * world.expert_share)
     shown = split(store)[0]
+    shown = shown[shown >= walks]
+    if options.demonstrations is not None:
+        shown = np.sort(np.random.default_rng(seed).permutation(shown)[: options.demonstrations])
     config = replace(act_jepa.small(), state_keys=STATES)
     budget = Budget(cpu_minutes=options.cpu_minutes)
-    return train("act_jepa", config, store, shown[shown >= walks], np.array([], int), seed, budget, folder)
+    return train("act_jepa", config, store, shown, np.array([], int), seed, budget, folder)
 
 
 def evaluate_all(
