@@ -59,7 +59,7 @@ def main(options: Options) -> None:
     runs = sorted(options.runs.glob(f"{options.model}-seed*"))
     if not runs:
         raise SystemExit(f"{options.runs} has no {options.model}-seed<k>; make them with world_model.py")
-    world, floors = WORLDS[options.world], options.runs / "references"
+    world, folder = WORLDS[options.world], options.runs.with_name(f"{options.runs.name}-factors")
     wanted = options.factors or factors_of(environment(world, Args(world=options.world)))
     title = f"{options.world}: {len(runs)} seeds x {options.episodes} goals, one factor varied"
     table = Table("varied", "planning", "each seed", "difference", "expert", "random", title=title)
@@ -67,9 +67,9 @@ def main(options: Options) -> None:
     for factor in (NOTHING, *wanted):
         goals, starts = varied(options, factor)
         made = partial(evaluated, options, factor, goals, starts)
-        expert = made("expert", floors, partial(ScriptedPolicy, world.env_id))
-        random = made("random", floors, partial(RandomPolicy, goals.action_space))
-        found = [made("planning", run, partial(planning, options, run)) for run in runs]
+        expert = made("expert", folder, partial(ScriptedPolicy, world.env_id))
+        random = made("random", folder, partial(RandomPolicy, goals.action_space))
+        found = [made("planning", folder / run.name, partial(planning, options, run)) for run in runs]
         solved = np.stack([evaluation.successes for evaluation in found])
         usual = usual or (solved, starts)
         rate = text(seeds_rate(solved)) if several else f"{solved.mean():.3f}"
