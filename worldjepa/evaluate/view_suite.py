@@ -128,7 +128,8 @@ def action_leakage(learner: Learner, split: Split) -> dict[str, Any] | None:
     for both orders, and one of three views or more does not say which of its actions came first, so that what could be
     read there would say nothing of what is kept.
     """
-    if not aggregates(learner) or not learner.model.predictor.condition_tokens:  # pyright: ignore[reportAttributeAccessIssue]
+    predictor: Any = learner.model.predictor
+    if not aggregates(learner) or not predictor.condition_tokens:
         return None
     transformations, both = need_actions(split), split.sequences(2)
     samples = [Samples(aggregate(learner, s, 2), s.group) for s in both]
