@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
-from scipy import stats
-from study import over_seeds
+from study import over_seeds, student
 
 from worldjepa.evaluate.statistics import Interval
 
@@ -305,13 +304,6 @@ def mean_record(records: Sequence[Any]) -> Any:
             return vars(student([record["estimate"] for record in records]))
         return {key: mean_record([record.get(key) for record in records]) for key in first}
     return float(np.mean(records)) if isinstance(first, float) else first
-
-
-def student(values: Sequence[float]) -> Interval:
-    """Mean of several seeds with Student's 95 % interval for new ones."""
-    mean = float(np.mean(values))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(stats.sem(values))
-    return Interval(mean, mean - half, mean + half)
 
 
 def estimates(runs: Runs, *place: str) -> list[float]:

@@ -215,10 +215,16 @@ def probe_table(outcomes: Sequence[Outcome], title: str) -> Table:
 
 def over_seeds(values: Sequence[float], *, sign: bool = False, digits: int = 3) -> str:
     """Mean of one number a training seed, with Student's 95 % interval where there are several."""
-    mean, several = float(np.mean(values)), len(values) > 1
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(stats.sem(values)) if several else 0.0
-    found = text(Interval(mean, mean - half, mean + half), sign=sign, digits=digits)
+    several = len(values) > 1
+    found = text(student(values) if several else Interval(values[0], values[0], values[0]), sign=sign, digits=digits)
     return found if several else found.partition(" ")[0]
+
+
+def student(values: Sequence[float]) -> Interval:
+    """Mean of one number for each of several training seeds, with Student's 95 % interval for new ones."""
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(stats.sem(values))
+    return Interval(mean, mean - half, mean + half)
 
 
 def once(folder: Path, run: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
